@@ -1,0 +1,1 @@
+"""Building graphs by hand: values, operators, variables, gradients."""

@@ -1,0 +1,88 @@
+"""Values between numpy and torch, and between the form they are stored in and the form kernels compute in."""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from hetu.types import STRING, DType, dtype
+
+_SAME_SIZE = {1: np.uint8, 2: np.uint16}
+
+
+def _is_extension(element: DType) -> bool:
+    """Whether numpy itself does not know the type, so that torch takes its bits only."""
+    return element.numpy.type.__module__ == "ml_dtypes"
+
+
+def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Tensor | np.ndarray:
+    """A tensor that shares the array's memory where it can; string arrays stay numpy object arrays."""
+    element = dtype(array.dtype)
+    if element is STRING:
+        return array if array.dtype == object else array.astype(object)
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    if element.numpy.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
+        array = array.astype(np.int8)
+    elif _is_extension(element):
+        array = array.view(_SAME_SIZE[array.itemsize])
+    if not array.flags.writeable:
+        array = array.copy()
+    tensor = torch.from_numpy(array)
+    if device is not None and device.type != "cpu":
+        tensor = tensor.to(device)
+    return tensor if tensor.dtype == element.torch else tensor.view(element.torch)  # pyright: ignore
+
+
+def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
+    """The array of a tensor, in numpy's or ml_dtypes' type for it."""
+    if isinstance(value, np.ndarray):
+        return value
+    value = value.detach()
+    if value.is_sparse:
+        value = value.to_dense()
+    value = value.cpu().resolve_conj().resolve_neg()
+    element = dtype(value.dtype)
+    if element.name in ("int4", "int2"):
+        return value.contiguous().view(torch.int8).numpy().astype(element.numpy)
+    if _is_extension(element):
+        bits = torch.uint8 if element.numpy.itemsize == 1 else torch.uint16
+        return value.contiguous().view(bits).numpy().view(element.numpy)
+    return value.numpy()
+
+
+def widen(value: torch.Tensor) -> torch.Tensor:
+    """A tensor of a type that torch cannot compute in, as the type it can (`DType.compute`)."""
+    element = dtype(value.dtype)
+    if value.dtype is element.compute:
+        return value
+    if element.name in ("int4", "int2"):
+        return value.view(torch.int8).to(element.compute)
+    if element.name in ("uint4", "uint2"):
+        return value.view(torch.uint8).to(element.compute)
+    if element.bits < 8:
+        return _decoded(element).to(value.device)[value.view(torch.uint8).long()]
+    return value.to(element.compute)
+
+
+def narrow(value: torch.Tensor, element: DType) -> torch.Tensor:
+    """The inverse of `widen`: integers wrap, floats round to nearest even."""
+    if element.name in ("int4", "int2", "uint4", "uint2"):
+        return _wrap(value, element).view(element.torch)  # pyright: ignore[reportArgumentType]
+    if element.bits < 8:
+        rounded = value.detach().cpu().numpy().astype(element.numpy)
+        return to_torch(rounded, value.device)  # pyright: ignore[reportReturnType]
+    return value.to(element.torch)
+
+
+def _wrap(value: torch.Tensor, element: DType) -> torch.Tensor:
+    count = 1 << element.bits
+    value = torch.remainder(value, count)
+    if element.name.startswith("uint"):
+        return value.to(torch.uint8)
+    return torch.where(value >= count // 2, value - count, value).to(torch.int8)
+
+
+@cache
+def _decoded(element: DType) -> torch.Tensor:
+    codes = np.arange(1 << element.bits, dtype=np.uint8).view(element.numpy)
+    return torch.from_numpy(codes.astype(np.float32))

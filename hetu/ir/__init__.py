@@ -1,0 +1,52 @@
+"""What a graph is. Knows neither torch nor protobuf."""
+
+from hetu.ir.graph import (
+    Attribute,
+    Data,
+    Function,
+    Graph,
+    Model,
+    Node,
+    Recipe,
+    Value,
+    add_outputs,
+    next_serial,
+)
+from hetu.ir.names import Namer, name_values, unique_names
+from hetu.ir.rewrite import Substitution
+from hetu.ir.tensor import SparseTensor, Tensor
+from hetu.ir.walk import (
+    captures,
+    dependencies,
+    graph_of,
+    graph_values,
+    needed_leaves,
+    needed_nodes,
+    nested_graphs,
+)
+
+__all__ = [
+    "Attribute",
+    "Data",
+    "Function",
+    "Graph",
+    "Model",
+    "Namer",
+    "Node",
+    "Recipe",
+    "SparseTensor",
+    "Substitution",
+    "Tensor",
+    "Value",
+    "add_outputs",
+    "captures",
+    "dependencies",
+    "graph_of",
+    "graph_values",
+    "name_values",
+    "needed_leaves",
+    "needed_nodes",
+    "nested_graphs",
+    "next_serial",
+    "unique_names",
+]

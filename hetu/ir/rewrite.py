@@ -1,0 +1,60 @@
+"""Building a changed copy of a graph."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from hetu.ir.graph import Attribute, Graph, Node, Value, add_outputs, next_serial
+from hetu.ir.walk import dependencies
+
+
+class Substitution:
+    """A growing map from old values to the ones that take their place in a copy."""
+
+    def __init__(self, values: Mapping[Value, Value] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __setitem__(self, old: Value, new: Value) -> None:
+        self._values[old] = new
+
+    def __getitem__(self, value: Value) -> Value:
+        return self._values.get(value, value)
+
+    def optional(self, value: Value | None) -> Value | None:
+        """The value's stand-in; None stays None."""
+        return None if value is None else self._values.get(value, value)
+
+    def node(self, node: Node) -> Node:
+        """The node over the substituted values: itself where nothing changed, else a new one."""
+        if not any(value in self._values for value in dependencies(node)):
+            return node
+        attributes = {name: self._attribute(a) for name, a in node.attributes.items()}
+        return self.copy(node, tuple(map(self.optional, node.inputs)), attributes)
+
+    def copy(
+        self, node: Node, inputs: tuple[Value | None, ...], attributes: Mapping[str, Attribute]
+    ) -> Node:
+        """A new node like `node`; from now on its outputs stand in for the old ones."""
+        fresh = replace(node, inputs=inputs, attributes=attributes, serial=next_serial())
+        outputs = [
+            None if old is None else replace(old, node=fresh, serial=next_serial())
+            for old in node.outputs
+        ]
+        self._values.update(
+            (old, new)
+            for old, new in zip(node.outputs, outputs, strict=True)
+            if old is not None and new is not None
+        )
+        return add_outputs(fresh, outputs)
+
+    def graph(self, graph: Graph, nodes: Iterable[Node] | None = None) -> Graph:
+        """The graph over the substituted values; `nodes` are taken as they are where given."""
+        copied = tuple(map(self.node, graph.nodes)) if nodes is None else tuple(nodes)
+        return replace(graph, nodes=copied, outputs=tuple(map(self.optional, graph.outputs)))
+
+    def _attribute(self, attribute: Attribute) -> Attribute:
+        if attribute.kind == "graph" and attribute.value is not None:
+            return replace(attribute, value=self.graph(attribute.value))
+        if attribute.kind == "graphs" and attribute.value is not None:
+            return replace(attribute, value=tuple(map(self.graph, attribute.value)))
+        return attribute
+

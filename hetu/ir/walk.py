@@ -1,0 +1,83 @@
+"""Ways through a graph. Nothing here recurses along the graph's depth."""
+
+from collections.abc import Iterable, Iterator
+
+from hetu.ir.graph import Graph, Node, Value
+
+
+def nested_graphs(graph: Graph) -> Iterator[Graph]:
+    """The graph and every graph inside it, outer ones first."""
+    pending = [graph]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending.extend(inner for node in current.nodes for inner in node.graphs)
+
+
+def captures(graph: Graph) -> tuple[Value, ...]:
+    """The values of enclosing graphs that a body uses, in order of first use.
+
+    A body's own variables are among them: they live outside of any one run of the body.
+    """
+    defined: set[Value] = set()
+    used: dict[Value, None] = {}
+    for inner in nested_graphs(graph):
+        defined.update(inner.inputs)
+        for node in inner.nodes:
+            defined.update(value for value in node.outputs if value is not None)
+            used.update((value, None) for value in node.inputs if value is not None)
+        used.update((value, None) for value in inner.outputs if value is not None)
+    return tuple(value for value in used if value not in defined)
+
+
+def graph_values(graph: Graph) -> Iterator[Value]:
+    """Every value that a graph itself lists or makes, in order."""
+    yield from graph.inputs
+    yield from graph.initializers
+    for node in graph.nodes:
+        yield from (value for value in node.outputs if value is not None)
+    yield from graph.value_info
+
+
+def dependencies(node: Node) -> Iterator[Value]:
+    """Every value that a node needs: its inputs and what its bodies capture."""
+    for value in node.inputs:
+        if value is not None:
+            yield value
+    for graph in node.graphs:
+        yield from captures(graph)
+
+
+def needed_nodes(outputs: Iterable[Value | None]) -> tuple[Node, ...]:
+    """The nodes behind some values, in topological order."""
+    found: dict[Node, None] = {}
+    pending = [value.node for value in outputs if value is not None and value.node is not None]
+    while pending:
+        node = pending.pop()
+        if node in found:
+            continue
+        found[node] = None
+        pending.extend(value.node for value in dependencies(node) if value.node is not None)
+    return tuple(sorted(found, key=lambda node: node.serial))
+
+
+def needed_leaves(outputs: Iterable[Value | None]) -> tuple[Value, ...]:
+    """The feeds and variables behind some values, in the order they were made."""
+    outputs = [value for value in outputs if value is not None]
+    leaves = {value for value in outputs if value.node is None}
+    for node in needed_nodes(outputs):
+        leaves.update(value for value in dependencies(node) if value.node is None)
+    return tuple(sorted(leaves, key=lambda value: value.serial))
+
+
+def graph_of(outputs: Iterable[Value | None], name: str = "") -> Graph:
+    """The graph behind some values: what they need and nothing else."""
+    outputs = tuple(outputs)
+    leaves = needed_leaves(outputs)
+    return Graph(
+        inputs=tuple(value for value in leaves if value.is_feed),
+        outputs=outputs,
+        nodes=needed_nodes(outputs),
+        initializers=tuple(value for value in leaves if not value.is_feed),
+        name=name,
+    )

@@ -1,0 +1,7 @@
+"""ONNX files in and out; the only package that touches protobuf."""
+
+from hetu.onnx import hetu2onnx, onnx2hetu
+from hetu.onnx.hetu2onnx import export
+from hetu.onnx.onnx2hetu import LoadedModel, load_onnx
+
+__all__ = ["LoadedModel", "export", "hetu2onnx", "load_onnx", "onnx2hetu"]

@@ -1,0 +1,126 @@
+"""Function bodies: those in the model, and those in the schemas of operators without a kernel."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import onnx
+
+from hetu.errors import ModelError, show
+from hetu.ir import Function
+from hetu.onnx.importer import FunctionKey, GraphReader
+from hetu.onnx.proto import ReadExternal, read_attribute
+from hetu.onnx.roles import subgraphs
+from hetu.ops.registry import find
+
+
+def read_functions(
+    model: onnx.ModelProto, external: ReadExternal, schemas: "SchemaBodies"
+) -> dict[FunctionKey, Function]:
+    """The model's functions, in its order. Raises `ModelError` where one calls itself."""
+    protos = {(f.domain, f.name, f.overload): f for f in model.functions}
+    functions: dict[FunctionKey, Function] = {}
+    started: set[FunctionKey] = set()
+    pending = list(reversed(protos))
+    while pending:
+        key = pending[-1]
+        unread = [k for k in _calls(protos[key].node) if k in protos and k not in functions]
+        if key in functions:
+            pending.pop()
+        elif not unread:
+            functions[key] = _read(protos[key], functions, external, schemas)
+        elif key in started:
+            raise ModelError(f"function {show('.'.join(key[:2]))} calls itself")
+        else:
+            started.add(key)
+            pending.extend(unread)
+    return {key: functions[key] for key in protos}
+
+
+def _calls(nodes: Sequence[onnx.NodeProto]) -> list[FunctionKey]:
+    pending, keys = list(nodes), []
+    while pending:
+        node = pending.pop()
+        keys.append((node.domain, node.op_type, node.overload))
+        pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
+    return keys
+
+
+class SchemaBodies:
+    """Finds the body that an operator's schema has, for operators that hetu has no kernel for.
+
+    `missing` counts the nodes that have neither, by operator.
+    """
+
+    def __init__(self, model: onnx.ModelProto, external: ReadExternal) -> None:
+        self._model = model
+        self._external = external
+        self.missing: Counter[str] = Counter()
+
+    def find(self, node: onnx.NodeProto, version: int) -> Function | None:
+        """What a node runs, or None where a kernel does it."""
+        if find(node.domain, node.op_type, version) is not None:
+            return None
+        proto = self._proto(node, version)
+        if proto is None:
+            domain = f"{node.domain}." if node.domain else ""
+            self.missing[f"{domain}{node.op_type}-{version}"] += 1
+            return None
+        return _read(proto, {}, self._external, self, local=False)
+
+    def _proto(self, node: onnx.NodeProto, version: int) -> onnx.FunctionProto | None:
+        try:
+            schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+        except onnx.defs.SchemaError:
+            return None
+        if schema.has_function:
+            return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version))
+        if not schema.has_context_dependent_function:
+            return None
+        types = [self._types.get(name, onnx.TypeProto()) for name in node.input]
+        data = schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), [t.SerializeToString() for t in types]
+        )
+        return onnx.FunctionProto.FromString(data)
+
+    @cached_property
+    def _types(self) -> Mapping[str, onnx.TypeProto]:
+        """The types of the main graph's values, as far as onnx can infer them."""
+        inferred = onnx.shape_inference.infer_shapes(self._model)
+        graph = inferred.graph
+        infos = (*graph.value_info, *graph.input, *graph.output)
+        types = {info.name: info.type for info in infos}
+        for tensor in graph.initializer:
+            types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        return types
+
+
+def _read(
+    proto: onnx.FunctionProto,
+    functions: Mapping[FunctionKey, Function],
+    external: ReadExternal,
+    schemas: SchemaBodies,
+    local: bool = True,
+) -> Function:
+    """A function with its body as a graph, whose inputs and outputs have no types."""
+    opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
+    body = onnx.GraphProto(
+        name=proto.name,
+        doc_string=proto.doc_string,
+        input=[onnx.ValueInfoProto(name=name) for name in proto.input],
+        output=[onnx.ValueInfoProto(name=name) for name in proto.output],
+        node=proto.node,
+        value_info=proto.value_info,
+        metadata_props=proto.metadata_props,
+    )
+    reader = GraphReader(None, opsets, functions, {}, external, schemas.find)
+    return Function(
+        proto.domain,
+        proto.name,
+        reader.graph(body),
+        proto.overload,
+        tuple(proto.attribute),
+        {a.name: read_attribute(a, external, reader.graph) for a in proto.attribute_proto},
+        opsets,
+        local,
+    )

@@ -1,0 +1,235 @@
+"""Export: a graph, built by hand or loaded, as a standard ONNX model."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from hetu.convert import to_numpy
+from hetu.errors import LimitError, UnsupportedError, UsageError, show
+from hetu.ir import (
+    Function,
+    Graph,
+    Model,
+    Recipe,
+    SparseTensor,
+    Tensor,
+    Value,
+    dependencies,
+    graph_of,
+    name_values,
+    nested_graphs,
+)
+from hetu.onnx.exporter import GraphWriter, write_function
+from hetu.onnx.files import write_atomically
+from hetu.onnx.proto import write_metadata
+from hetu.onnx.versions import convert_proto, settle_versions
+from hetu.ops.registry import find
+from hetu.runtime.executor import Executor
+from hetu.types import Dim, TensorType, ValueType
+
+Shapes = Mapping[Value | str, Sequence[Dim]]
+
+MAX_PROTO_BYTES = 2**31 - 1
+"""What protobuf writes as one message."""
+
+
+def export(
+    executor: Executor,
+    inputs: Value | Sequence[Value],
+    outputs: Value | Sequence[Value],
+    path: str | os.PathLike[str],
+    *,
+    opset: int | None = None,
+    input_shapes: Shapes | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Write what computes `outputs` from `inputs`, with the executor's current values, to `path`.
+
+    The model's inputs are `inputs`, in their order. `input_shapes` gives dimensions by input or
+    name: sizes, names of symbolic dimensions, or None. `metadata` is added to the model's. Also
+    returns the model. Raises `UsageError` where an input is missing and `UnsupportedError` where
+    something has no form in ONNX; then nothing is written.
+    """
+    graph = _collect(_as_list(inputs), _as_list(outputs))
+    model = _to_proto(executor, graph, input_shapes or {}, metadata or {}, opset)
+    if model.ByteSize() > MAX_PROTO_BYTES:
+        raise LimitError(f"the model takes {model.ByteSize()} bytes, protobuf writes 2 GiB at most")
+    write_atomically(Path(path), model.SerializeToString())
+    return model
+
+
+def _as_list(values: Value | Sequence[Value]) -> list[Value]:
+    values = [values] if isinstance(values, Value) else list(values)
+    for value in values:
+        if not isinstance(value, Value):
+            raise UsageError(f"inputs and outputs are values of the graph, not {show(value)}")
+    return values
+
+
+def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
+    """The graph between inputs and outputs, with what the file had beside it."""
+    graph = graph_of(outputs)
+    missing = [value for value in graph.inputs if value not in inputs]
+    if missing:
+        raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
+    for value in inputs:
+        if value.node is not None:
+            raise UsageError(f"{show(value.name)} is computed by {value.node.op_type}; it cannot be an input")
+    _check_exportable(graph)
+    initializers = tuple(value for value in graph.initializers if value not in inputs)
+    graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
+    sources = _sources(graph)
+    return _with_rest_of_file(graph, sources[0].graph) if len(sources) == 1 and sources[0].graph else graph
+
+
+def _check_exportable(graph: Graph) -> None:
+    for node in graph.nodes:
+        kernel = find(node.domain, node.op_type, node.version)
+        if node.domain == "hetu" and (kernel is None or not kernel.body):
+            raise UnsupportedError(f"{node.op_type} has no form in ONNX; export values before it")
+
+
+def _sources(graph: Graph) -> list[Model]:
+    """The models that parts of a graph were loaded from."""
+    values = [*graph.inputs, *graph.initializers]
+    values += [value for node in graph.nodes for value in node.outputs if value is not None]
+    return list(dict.fromkeys(value.model for value in values if value.model is not None))
+
+
+def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
+    """The graph in the file's form, where it contains all that the file's outputs need.
+
+    Nodes and initializers that no output needs are kept, and so are inputs that have a default.
+    """
+    if not set(file.outputs) <= set(graph.outputs):
+        return replace(graph, initializers=_in_file_order(graph, file))
+    feeds = [value for value in file.inputs if value.data is None]
+    known = {*graph.inputs, *file.initializers}
+    nodes = set(graph.nodes)
+    for node in file.nodes:
+        if all(value in known or value.node in nodes for value in dependencies(node)):
+            nodes.add(node)
+    defaults = tuple(value for value in file.inputs if value.data is not None)
+    inputs = file.inputs if list(graph.inputs) == feeds else (*graph.inputs, *defaults)
+    inputs = inputs if feeds or not graph.inputs else (*graph.inputs, *defaults)
+    unused = tuple(value for value in file.initializers if value not in graph.initializers)
+    full = replace(graph, initializers=(*graph.initializers, *unused))
+    return replace(
+        file,
+        inputs=inputs,
+        outputs=graph.outputs,
+        nodes=tuple(sorted(nodes, key=lambda node: node.serial)),
+        initializers=_in_file_order(full, file),
+    )
+
+
+def _in_file_order(graph: Graph, file: Graph) -> tuple[Value, ...]:
+    present = set(graph.initializers)
+    known = [value for value in file.initializers if value in present]
+    return (*known, *(value for value in graph.initializers if value not in set(known)))
+
+
+def _to_proto(
+    executor: Executor,
+    graph: Graph,
+    input_shapes: Shapes,
+    metadata: Mapping[str, str],
+    opset: int | None,
+) -> onnx.ModelProto:
+    sources = _sources(graph)
+    types = _input_types(graph.inputs, input_shapes)
+    opsets, graph = settle_versions(graph, sources, opset)
+    facts = sources[0] if sources else _facts_of_new(opsets)
+
+    def data_of(value: Value) -> Tensor | SparseTensor:
+        return _current(executor, value)
+
+    proto = onnx.ModelProto(ir_version=facts.ir_version)
+    _write_facts(proto, facts, {**facts.metadata, **metadata})
+    proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
+    proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of).graph(graph, types))
+    proto.graph.name = proto.graph.name or "hetu"
+    proto.functions.extend(write_function(f, data_of) for f in _functions(sources, graph))
+    proto.functions.extend(_hetu_functions(graph))
+    proto = _with_output_types(proto)
+    return convert_proto(proto, opset) if opset and opset != opsets.get("") else proto
+
+
+def _facts_of_new(opsets: Mapping[str, int]) -> Model:
+    ids = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    ir_version = onnx.helper.find_min_ir_version_for(ids, ignore_unknown=True)
+    return Model(opsets, max(ir_version, 8), producer_name="hetu")
+
+
+def _write_facts(proto: onnx.ModelProto, facts: Model, metadata: Mapping[str, str]) -> None:
+    texts = {
+        "producer_name": facts.producer_name,
+        "producer_version": facts.producer_version,
+        "domain": facts.domain,
+        "doc_string": facts.doc,
+        "model_version": facts.model_version,
+    }
+    for field, content in texts.items():
+        if content:
+            setattr(proto, field, content)
+    write_metadata(metadata, proto.metadata_props)
+    for field, messages in (facts.carried or {}).items():
+        getattr(proto, field).extend(messages)
+
+
+def _current(executor: Executor, value: Value) -> Tensor | SparseTensor:
+    """A variable's data: the file's own, unless the executor has another value."""
+    in_store = value in executor.store
+    if isinstance(value.data, Tensor | SparseTensor) and not (in_store and executor.store.is_changed(value)):
+        return value.data
+    if not in_store:
+        raise UsageError(f"{show(value.name)} has no value yet: the executor does not run it")
+    array = to_numpy(executor.store[value])
+    if isinstance(value.data, Recipe) or not isinstance(value.data, Tensor):
+        return Tensor(array)
+    return replace(value.data, array=array)
+
+
+def _input_types(inputs: Sequence[Value], shapes: Shapes) -> dict[Value, ValueType]:
+    by_name = {value.name: value for value in inputs}
+    types: dict[Value, ValueType] = {}
+    for key, shape in shapes.items():
+        value = by_name.get(key) if isinstance(key, str) else key
+        if value not in inputs or value is None:
+            raise UsageError(f"input_shapes: {show(getattr(key, 'name', key))} is not among the inputs")
+        types[value] = TensorType(value.dtype, tuple(shape))
+    return types
+
+
+def _functions(sources: Sequence[Model], graph: Graph) -> list[Function]:
+    """The files' functions; two that share a name but not a body cannot both be written."""
+    chosen: dict[tuple[str, str, str], Function] = {}
+    for function in (f for model in sources for f in model.functions):
+        key = (function.domain, function.name, function.overload)
+        if key in chosen:
+            raise UnsupportedError(f"two of the models have a function {show('.'.join(key[:2]))}")
+        chosen[key] = function
+    return list(chosen.values())
+
+
+def _hetu_functions(graph: Graph) -> list[onnx.FunctionProto]:
+    """The functions that stand for operators which ONNX does not have."""
+    nodes = [node for inner in nested_graphs(graph) for node in inner.nodes if node.domain == "hetu"]
+    kernels = {node.op_type: find("hetu", node.op_type, node.version) for node in nodes if not node.function}
+    return [onnx.parser.parse_function(kernel.body) for kernel in kernels.values() if kernel]
+
+
+def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The types of outputs that the graph does not know itself, as onnx infers them."""
+    unknown = [o for o in proto.graph.output if not o.type.tensor_type.HasField("shape")
+               and o.type.WhichOneof("value") in (None, "tensor_type")]  # fmt: skip
+    if not unknown or proto.ByteSize() > MAX_PROTO_BYTES:
+        return proto
+    inferred = onnx.shape_inference.infer_shapes(proto).graph.output
+    for output, typed in zip(proto.graph.output, inferred, strict=True):
+        if output in unknown:
+            output.type.CopyFrom(typed.type)
+    return proto

@@ -1,0 +1,182 @@
+"""Protobuf to graph: names become references, everything else is kept as it is."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from hetu.api.value import Value
+from hetu.errors import ModelError, show
+from hetu.ir import (
+    Attribute,
+    Function,
+    Graph,
+    Model,
+    Node,
+    SparseTensor,
+    Tensor,
+    add_outputs,
+)
+from hetu.onnx.order import sorted_nodes
+from hetu.onnx.proto import (
+    ReadExternal,
+    read_attribute,
+    read_metadata,
+    read_sparse,
+    read_tensor,
+    read_type,
+)
+from hetu.onnx.roles import Role
+
+FunctionKey = tuple[str, str, str]
+Scope = dict[str, Value]
+
+
+class GraphReader:
+    """Reads the graphs of one model, or of one function of it.
+
+    `opsets` is what the model or function imports, `functions` the functions that nodes may call,
+    `roles` what each initializer is used for.
+    """
+
+    def __init__(
+        self,
+        model: Model | None,
+        opsets: Mapping[str, int],
+        functions: Mapping[FunctionKey, Function],
+        roles: Mapping[str, Role],
+        external: ReadExternal,
+        body_of: Callable[[onnx.NodeProto, int], Function | None],
+    ) -> None:
+        self._model = model
+        self._opsets = opsets
+        self._functions = functions
+        self._roles = roles
+        self._external = external
+        self._body_of = body_of
+
+    def graph(self, proto: onnx.GraphProto, outer: Sequence[Scope] = ()) -> Graph:
+        """A graph; `outer` holds the names of the graphs around it, innermost last."""
+        described = {info.name: info for info in (*proto.value_info, *proto.output)}
+        scope: Scope = {}
+        initializers = [self._initializer(tensor, scope) for tensor in proto.initializer]
+        initializers += [self._sparse(tensor, scope) for tensor in proto.sparse_initializer]
+        inputs = [self._input(info, scope) for info in proto.input]
+        initializers = [scope[value.name] for value in initializers]
+        scopes = [*outer, scope]
+        nodes = self.nodes(proto.node, scopes, described)
+        return Graph(
+            inputs=tuple(inputs),
+            outputs=tuple(self._output(info, scopes) for info in proto.output),
+            nodes=nodes,
+            initializers=tuple(initializers),
+            name=proto.name,
+            value_info=tuple(self._described(info, scope) for info in proto.value_info),
+            doc=proto.doc_string,
+            metadata=read_metadata(proto.metadata_props),
+            carried=tuple(proto.quantization_annotation),
+        )
+
+    def nodes(
+        self,
+        protos: Iterable[onnx.NodeProto],
+        scopes: Sequence[Scope],
+        described: Mapping[str, onnx.ValueInfoProto],
+    ) -> tuple[Node, ...]:
+        """Nodes in topological order; their outputs join the innermost scope."""
+        ordered = sorted_nodes(list(protos), scopes)
+        return tuple(self._node(proto, scopes, described) for proto in ordered)
+
+    def _node(
+        self,
+        proto: onnx.NodeProto,
+        scopes: Sequence[Scope],
+        described: Mapping[str, onnx.ValueInfoProto],
+    ) -> Node:
+        node = Node(
+            proto.op_type,
+            tuple(find_value(name, scopes) if name else None for name in proto.input),
+            {a.name: self._attribute(a, scopes) for a in proto.attribute},
+            domain=proto.domain,
+            version=self._version(proto),
+            overload=proto.overload,
+            name=proto.name,
+            doc=proto.doc_string,
+            metadata=read_metadata(proto.metadata_props),
+            function=self._function(proto),
+            carried=tuple(proto.device_configurations),
+        )
+        outputs = [
+            self._define(name, scopes[-1], described.get(name), node=node, index=index) if name else None
+            for index, name in enumerate(proto.output)
+        ]
+        return add_outputs(node, outputs)
+
+    def _version(self, proto: onnx.NodeProto) -> int:
+        version = self._opsets.get("" if proto.domain == "ai.onnx" else proto.domain)
+        if version is None:
+            raise ModelError(
+                f"{proto.op_type} {show(proto.name)}: no opset_import for its domain {show(proto.domain)}"
+            )
+        return version
+
+    def _function(self, proto: onnx.NodeProto) -> Function | None:
+        key = (proto.domain, proto.op_type, proto.overload)
+        return self._functions.get(key) or self._body_of(proto, self._version(proto))
+
+    def _attribute(self, proto: onnx.AttributeProto, scopes: Sequence[Scope]) -> Attribute:
+        return read_attribute(proto, self._external, lambda graph: self.graph(graph, scopes))
+
+    def _define(
+        self, name: str, scope: Scope, info: onnx.ValueInfoProto | None, **fields: Any
+    ) -> Value:
+        if name in scope:
+            raise ModelError(f"the name {show(name)} is given to two values of one graph")
+        if info is not None:
+            fields |= {"type": read_type(info.type), "doc": info.doc_string}
+            fields["metadata"] = read_metadata(info.metadata_props)
+        scope[name] = Value(name, model=self._model, **fields)
+        return scope[name]
+
+    def _initializer(self, proto: onnx.TensorProto, scope: Scope) -> Value:
+        return self._variable(read_tensor(proto, self._external), scope)
+
+    def _sparse(self, proto: onnx.SparseTensorProto, scope: Scope) -> Value:
+        return self._variable(read_sparse(proto, self._external), scope)
+
+    def _variable(self, data: Tensor | SparseTensor, scope: Scope) -> Value:
+        role = self._roles[data.name]
+        trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
+        return self._define(
+            data.name, scope, None, type=data.type, data=data, trainable=trainable, constant=constant
+        )
+
+    def _input(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
+        """An input; one that bears an initializer's name is that initializer."""
+        initial = scope.pop(info.name, None)
+        value = self._define(info.name, scope, info)
+        if initial is not None and initial.data is None:
+            raise ModelError(f"two inputs are called {show(info.name)}")
+        if initial is None:
+            return value
+        scope[info.name] = replace(
+            value, data=initial.data, trainable=initial.trainable, constant=initial.constant
+        )
+        return scope[info.name]
+
+    def _output(self, info: onnx.ValueInfoProto, scopes: Sequence[Scope]) -> Value:
+        return find_value(info.name, scopes)
+
+    def _described(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
+        if info.name in scope:
+            return scope[info.name]
+        return Value(info.name, read_type(info.type), doc=info.doc_string)
+
+
+def find_value(name: str, scopes: Sequence[Scope]) -> Value:
+    """The value a name stands for, looked up from the innermost scope outwards."""
+    for scope in reversed(scopes):
+        if name in scope:
+            return scope[name]
+    raise ModelError(f"nothing produces the value {show(name)}")

@@ -1,0 +1,144 @@
+"""Import: an ONNX model becomes a graph that runs, trains and can be exported again."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from hetu.api.value import Value
+from hetu.errors import ModelError, UnsupportedError, UsageError, show
+from hetu.ir import Model
+from hetu.onnx.bodies import SchemaBodies, read_functions
+from hetu.onnx.external import read_external
+from hetu.onnx.importer import GraphReader
+from hetu.onnx.proto import read_metadata
+from hetu.onnx.roles import Trainable, find_roles
+
+ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
+
+
+class LoadedModel:
+    """A loaded model; unpacks as `inputs, outputs`, each a bare value where there is exactly one.
+
+    `inputs`, `outputs` and `variables` are dicts by ONNX name, in the file's order; `model["name"]`
+    is any value of the main graph.
+    """
+
+    def __init__(self, model: Model) -> None:
+        assert model.graph is not None
+        graph = model.graph
+        self._model = model
+        self.inputs: dict[str, Value] = _by_name(v for v in graph.inputs if v.data is None)
+        self.outputs: dict[str, Value] = _by_name(graph.outputs)
+        self.variables: dict[str, Value] = _by_name(graph.initializers)
+        self._values = {**self.inputs, **self.variables}
+        self._values |= _by_name(v for node in graph.nodes for v in node.outputs if v is not None)
+
+    @property
+    def opsets(self) -> Mapping[str, int]:
+        """Operator set versions by domain."""
+        return self._model.opsets
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The model's `metadata_props`."""
+        return self._model.metadata
+
+    def __iter__(self) -> Any:
+        return iter((_bare(self.inputs), _bare(self.outputs)))
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._values:
+            raise UsageError(f"the model has no value called {show(name)}")
+        return self._values[name]
+
+
+def _by_name(values: Any) -> dict[str, Any]:
+    return {value.name: value for value in values}
+
+
+def _bare(values: dict[str, Value]) -> Value | list[Value]:
+    return next(iter(values.values())) if len(values) == 1 else list(values.values())
+
+
+def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedModel:
+    """Load a model from a path, bytes, a `ModelProto` or an open binary file.
+
+    `trainable` selects which weights optimizers may change (see `roles.Trainable`). Raises
+    `ModelError` for a file that is no valid model, `UnsupportedError`, listing all, where it
+    uses operators that hetu does not have, and `ExternalDataError`.
+    """
+    proto, folder = _read_proto(source)
+    opsets = _opsets(proto)
+    _check_opsets(opsets)
+    model = Model(
+        opsets,
+        proto.ir_version,
+        producer_name=proto.producer_name,
+        producer_version=proto.producer_version,
+        domain=proto.domain,
+        model_version=proto.model_version,
+        doc=proto.doc_string,
+        metadata=read_metadata(proto.metadata_props),
+        carried={"training_info": tuple(proto.training_info), "configuration": tuple(proto.configuration)},
+    )
+    external = partial(read_external, folder)
+    schemas = SchemaBodies(proto, external)
+    functions = read_functions(proto, external, schemas)
+    model.functions = tuple(functions.values())
+    roles = find_roles(proto, trainable)
+    reader = GraphReader(model, opsets, functions, roles, external, schemas.find)
+    model.graph = reader.graph(proto.graph)
+    _check_operators(schemas.missing)
+    return LoadedModel(model)
+
+
+def _read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
+    if isinstance(source, onnx.ModelProto):
+        return source, None
+    folder = None
+    if isinstance(source, bytes | bytearray | memoryview):
+        what, data = "the bytes given", bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        folder, what = Path(source).parent, show(os.fspath(source))
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read {what}: {error.strerror}") from error
+    else:
+        what, data = "the file given", source.read()
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise ModelError(f"{what} is no ONNX model, or is cut off: {error}") from error
+    if not proto.HasField("graph") or not proto.ir_version:
+        raise ModelError(f"{what} is no ONNX model: it holds no graph or no ir_version")
+    return proto, folder
+
+
+def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
+    opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
+    if not opsets and proto.ir_version < 3:
+        return {"": 1}
+    if not opsets:
+        raise ModelError("the model has no opset_import, so the meaning of its operators is open")
+    return opsets
+
+
+def _check_opsets(opsets: Mapping[str, int]) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    if opsets.get("", 0) > newest:
+        raise UnsupportedError(
+            f"the model is of opset {opsets['']}; this hetu knows ai.onnx up to opset {newest}"
+        )
+
+
+def _check_operators(missing: Mapping[str, int]) -> None:
+    """One error that lists every operator that nothing here can run."""
+    if missing:
+        listed = ", ".join(f"{name} ({count}x)" for name, count in sorted(missing.items()))
+        raise UnsupportedError(f"hetu has no operator for: {listed}")

@@ -1,0 +1,63 @@
+"""The order of a file's nodes: kept where every value is produced before it is used."""
+
+from collections.abc import Container, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+import onnx
+
+from hetu.errors import ModelError, show
+
+Scopes = Sequence[Container[str]]
+
+
+def sorted_nodes(nodes: Sequence[onnx.NodeProto], scopes: Scopes) -> Sequence[onnx.NodeProto]:
+    """The nodes in topological order; `scopes` hold the names that exist already.
+
+    Raises `ModelError` where a value is used that nothing produces, or where nodes form a cycle.
+    """
+    producers: dict[str, int] = {
+        name: i for i, node in enumerate(nodes) for name in node.output if name
+    }
+    needs = [_needed(node, producers, scopes) for node in nodes]
+    if all(producer < i for i, producers_ in enumerate(needs) for producer in producers_):
+        return nodes
+    try:
+        order = TopologicalSorter(dict(enumerate(needs))).static_order()
+        return [nodes[i] for i in order]
+    except CycleError as error:
+        cycle = " -> ".join(_title(nodes[i]) for i in reversed(error.args[1][:8]))
+        raise ModelError(f"the graph has a cycle: {cycle}") from error
+
+
+def _needed(node: onnx.NodeProto, producers: dict[str, int], scopes: Scopes) -> set[int]:
+    """The positions of the nodes that a node needs."""
+    needed = set()
+    for name in used_names(node):
+        if name in producers:
+            needed.add(producers[name])
+        elif not any(name in scope for scope in scopes):
+            raise ModelError(f"{_title(node)} uses {show(name)}, which nothing produces")
+    return needed
+
+
+def used_names(node: onnx.NodeProto) -> Iterator[str]:
+    """The outer values that a node uses, those in its subgraphs included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from _captured_names(attribute.g)
+        for graph in attribute.graphs:
+            yield from _captured_names(graph)
+
+
+def _captured_names(graph: onnx.GraphProto) -> Iterator[str]:
+    defined = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+    defined.update(tensor.values.name for tensor in graph.sparse_initializer)
+    defined.update(name for node in graph.node for name in node.output)
+    for node in graph.node:
+        yield from (name for name in used_names(node) if name not in defined)
+    yield from (info.name for info in graph.output if info.name not in defined)
+
+
+def _title(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} {show(node.name or next(iter(node.output), ''))}"

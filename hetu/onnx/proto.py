@@ -1,0 +1,293 @@
+"""Types, tensors and attributes between protobuf and the graph, both directions side by side."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast, get_args
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from hetu.errors import ModelError, show
+from hetu.ir import Attribute, SparseTensor, Tensor
+from hetu.types import (
+    STRING,
+    AttributeKind,
+    Dim,
+    DType,
+    MapType,
+    OpaqueType,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    ValueType,
+    dtype,
+)
+
+ReadExternal = Callable[[onnx.TensorProto, DType], np.ndarray]
+
+
+def read_text(data: bytes) -> str:
+    """Text of a file; bytes that are no UTF-8 survive the way back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def write_text(text: str) -> bytes:
+    """The inverse of `read_text`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def read_metadata(entries: Iterable[onnx.StringStringEntryProto]) -> dict[str, str]:
+    """Key-value pairs as a dict."""
+    return {entry.key: entry.value for entry in entries}
+
+
+def write_metadata(metadata: Mapping[str, str], entries: Any) -> None:
+    """Append the pairs to a repeated field."""
+    for key, value in metadata.items():
+        entries.add(key=key, value=value)
+
+
+def fill(proto: Any, **fields: str | int) -> Any:
+    """Set the fields that are not empty: ONNX tells an absent field from an empty one."""
+    for name, content in fields.items():
+        if content:
+            setattr(proto, name, content)
+    return proto
+
+
+# Types ------------------------------------------------------------------------------------------
+
+
+def read_type(proto: onnx.TypeProto) -> ValueType | None:
+    """A value's type; None where the file gives none."""
+    kind = proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        return _read_tensor_type(getattr(proto, kind), kind == "sparse_tensor_type", proto.denotation)
+    if kind == "sequence_type":
+        return SequenceType(read_type(proto.sequence_type.elem_type), proto.denotation)
+    if kind == "optional_type":
+        return OptionalType(read_type(proto.optional_type.elem_type), proto.denotation)
+    if kind == "map_type":
+        key = dtype(proto.map_type.key_type)
+        return MapType(key, read_type(proto.map_type.value_type), proto.denotation)
+    if kind == "opaque_type":
+        return OpaqueType(proto.opaque_type.domain, proto.opaque_type.name, proto.denotation)
+    return None
+
+
+def _read_tensor_type(proto: onnx.TypeProto.Tensor, sparse: bool, denotation: str) -> TensorType:
+    element = dtype(proto.elem_type) if proto.elem_type else None
+    if not proto.HasField("shape"):
+        return TensorType(element, None, sparse, denotation)
+    shape = tuple(_read_dim(dim) for dim in proto.shape.dim)
+    denotations = tuple(dim.denotation for dim in proto.shape.dim)
+    return TensorType(element, shape, sparse, denotation, denotations if any(denotations) else ())
+
+
+def _read_dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    kind = dim.WhichOneof("value")
+    return getattr(dim, kind) if kind else None
+
+
+def write_type(value_type: ValueType | None) -> onnx.TypeProto:
+    """The inverse of `read_type`."""
+    proto = onnx.TypeProto()
+    if value_type is None:
+        return proto
+    fill(proto, denotation=value_type.denotation)
+    match value_type:
+        case TensorType():
+            kind = proto.sparse_tensor_type if value_type.sparse else proto.tensor_type
+            _write_tensor_type(value_type, kind)
+        case SequenceType(element):
+            proto.sequence_type.elem_type.CopyFrom(write_type(element))
+        case OptionalType(element):
+            proto.optional_type.elem_type.CopyFrom(write_type(element))
+        case MapType(key, element):
+            proto.map_type.key_type = key.code
+            proto.map_type.value_type.CopyFrom(write_type(element))
+        case OpaqueType(domain, name):
+            proto.opaque_type.SetInParent()
+            fill(proto.opaque_type, domain=domain, name=name)
+    return proto
+
+
+def _write_tensor_type(tensor_type: TensorType, proto: Any) -> None:
+    proto.elem_type = tensor_type.dtype.code if tensor_type.dtype else 0
+    if tensor_type.shape is None:
+        return
+    proto.shape.SetInParent()
+    for dim in tensor_type.shape:
+        target = proto.shape.dim.add()
+        if isinstance(dim, str):
+            target.dim_param = dim
+        elif dim is not None:
+            target.dim_value = dim
+    for target, denotation in zip(proto.shape.dim, tensor_type.dim_denotations, strict=False):
+        fill(target, denotation=denotation)
+
+
+# Tensors ----------------------------------------------------------------------------------------
+
+
+def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
+    """A tensor of a file. Raises `ModelError` where its data does not fit its type and dimensions."""
+    try:
+        element = dtype(proto.data_type)
+        array = _read_array(proto, element, read_external)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"tensor {show(proto.name)}: {error}") from error
+    is_packed = proto.HasField("raw_data") or proto.data_location == onnx.TensorProto.EXTERNAL
+    return Tensor(
+        array, proto.name, proto.doc_string, read_metadata(proto.metadata_props), is_packed
+    )
+
+
+def _read_array(
+    proto: onnx.TensorProto, element: DType, read_external: ReadExternal
+) -> np.ndarray:
+    shape = tuple(proto.dims)
+    if any(dim < 0 for dim in shape):
+        raise ValueError(f"negative dimension in {list(shape)}")
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        return read_external(proto, element)
+    if element is STRING:
+        texts = [read_text(data) for data in proto.string_data]
+        return np.array(texts, dtype=object).reshape(shape)
+    if proto.HasField("raw_data"):
+        return unpack(bytearray(proto.raw_data), element, shape)
+    return numpy_helper.to_array(proto)
+
+
+def unpack(data: bytearray, element: DType, shape: tuple[int, ...]) -> np.ndarray:
+    """The array that a file holds as raw little-endian bytes; sub-byte elements share bytes."""
+    if element.bits >= 8:
+        return np.frombuffer(data, element.numpy).reshape(shape)
+    proto = onnx.TensorProto(data_type=element.code, dims=shape, raw_data=bytes(data))
+    return numpy_helper.to_array(proto)
+
+
+def pack(array: np.ndarray, element: DType) -> bytes | memoryview:
+    """The inverse of `unpack`; a view of the array's memory where that is what a file holds."""
+    if element.bits >= 8:
+        return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return numpy_helper.from_array(array).raw_data
+
+
+def write_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
+    """The inverse of `read_tensor`, in the form, raw or typed, that the tensor came in."""
+    array, element = tensor.array, tensor.dtype
+    proto = onnx.TensorProto(dims=array.shape, data_type=element.code)
+    fill(proto, name=tensor.name if name is None else name, doc_string=tensor.doc)
+    write_metadata(tensor.metadata, proto.metadata_props)
+    if element is STRING:
+        proto.string_data.extend(write_text(str(text)) for text in array.reshape(-1))
+    elif tensor.packed:
+        proto.raw_data = bytes(pack(array, element))
+    else:
+        typed = onnx.helper.make_tensor(
+            "", element.code, array.shape, array.reshape(-1), raw=False
+        )
+        proto.MergeFrom(_data_only(typed))
+    return proto
+
+
+def _data_only(proto: onnx.TensorProto) -> onnx.TensorProto:
+    for field in ("dims", "data_type", "name"):
+        proto.ClearField(field)
+    return proto
+
+
+def read_sparse(proto: onnx.SparseTensorProto, read_external: ReadExternal) -> SparseTensor:
+    """A sparse tensor in ONNX's COO form."""
+    values = read_tensor(proto.values, read_external)
+    indices = read_tensor(proto.indices, read_external)
+    sparse = SparseTensor(values, indices, tuple(proto.dims))
+    try:
+        sparse.array  # noqa: B018 - indices outside the shape fail here
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"sparse tensor {show(values.name)}: {error}") from error
+    return sparse
+
+
+def write_sparse(tensor: SparseTensor, name: str | None = None) -> onnx.SparseTensorProto:
+    """The inverse of `read_sparse`."""
+    proto = onnx.SparseTensorProto(dims=tensor.shape)
+    proto.values.CopyFrom(write_tensor(tensor.values, name))
+    proto.indices.CopyFrom(write_tensor(tensor.indices))
+    return proto
+
+
+# Attributes -------------------------------------------------------------------------------------
+
+_FIELDS: Mapping[str, str] = {
+    "float": "f", "int": "i", "string": "s", "tensor": "t", "graph": "g", "sparse_tensor": "sparse_tensor",
+    "type": "tp", "floats": "floats", "ints": "ints", "strings": "strings", "tensors": "tensors",
+    "graphs": "graphs", "sparse_tensors": "sparse_tensors", "types": "type_protos",
+}  # fmt: skip
+
+_CODES: Mapping[str, int] = {
+    kind: onnx.AttributeProto.AttributeType.Value(
+        {"type": "TYPE_PROTO", "types": "TYPE_PROTOS"}.get(kind, kind.upper())
+    )
+    for kind in get_args(AttributeKind)
+}
+_KINDS = {code: kind for kind, code in _CODES.items()}
+
+
+def read_attribute(
+    proto: onnx.AttributeProto,
+    read_external: ReadExternal,
+    read_graph: Callable[[onnx.GraphProto], Any],
+) -> Attribute:
+    """A node's attribute; `read_graph` reads what it holds of graphs."""
+    kind = _KINDS.get(proto.type) or _kind_by_content(proto)
+    if proto.ref_attr_name:
+        return Attribute(cast(AttributeKind, kind), None, proto.ref_attr_name, proto.doc_string)
+    readers: dict[str, Callable[[Any], Any]] = {
+        "string": read_text,
+        "tensor": lambda tensor: read_tensor(tensor, read_external),
+        "sparse_tensor": lambda tensor: read_sparse(tensor, read_external),
+        "graph": read_graph,
+        "type": read_type,
+    }
+    content = getattr(proto, _FIELDS[kind])
+    read = readers.get(kind.removesuffix("s"), lambda plain: plain)
+    value = tuple(map(read, content)) if kind.endswith("s") else read(content)
+    return Attribute(cast(AttributeKind, kind), value, doc=proto.doc_string)
+
+
+def _kind_by_content(proto: onnx.AttributeProto) -> str:
+    """The kind of an attribute of an early file, which does not state it."""
+    by_field = {field: kind for kind, field in _FIELDS.items()}
+    filled = [field.name for field, _ in proto.ListFields() if field.name in by_field]
+    if len(filled) != 1:
+        raise ModelError(f"attribute {show(proto.name)} has no type and no single value")
+    return by_field[filled[0]]
+
+
+def write_attribute(
+    name: str, attribute: Attribute, write_graph: Callable[[Any], onnx.GraphProto]
+) -> onnx.AttributeProto:
+    """The inverse of `read_attribute`."""
+    proto = fill(onnx.AttributeProto(name=name), doc_string=attribute.doc)
+    proto.type = cast(Any, _CODES[attribute.kind])
+    if attribute.reference:
+        proto.ref_attr_name = attribute.reference
+        return proto
+    writers: dict[str, Callable[[Any], Any]] = {
+        "string": write_text,
+        "tensor": write_tensor,
+        "sparse_tensor": write_sparse,
+        "graph": write_graph,
+        "type": write_type,
+    }
+    field, value = _FIELDS[attribute.kind], attribute.value
+    write = writers.get(attribute.kind.removesuffix("s"), lambda plain: plain)
+    if attribute.kind.endswith("s"):
+        getattr(proto, field).extend(map(write, value))
+    elif attribute.kind in ("float", "int", "string"):
+        setattr(proto, field, write(value))
+    else:
+        getattr(proto, field).CopyFrom(write(value))
+    return proto

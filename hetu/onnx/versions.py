@@ -1,0 +1,60 @@
+"""The operator set versions of an exported model."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from hetu.errors import UnsupportedError
+from hetu.ir import Graph, Model, nested_graphs
+from hetu.passes.restamp import different_nodes, restamp
+from hetu.runtime.bind import describe
+
+
+def settle_versions(
+    graph: Graph, sources: Sequence[Model], opset: int | None
+) -> tuple[Mapping[str, int], Graph]:
+    """One version per domain, and the graph with its nodes at these versions.
+
+    `opset` is taken for ai.onnx where no node's meaning changes on the way there; else the version
+    is the files' or the newest of the nodes. Raises `UnsupportedError` where nodes cannot agree.
+    """
+    opsets = _opsets(graph, sources)
+    if opset is not None and "" in opsets and not different_nodes(graph, "", opset):
+        opsets[""] = opset
+    for domain, version in opsets.items():
+        conflicts = different_nodes(graph, domain, version)
+        if conflicts:
+            raise UnsupportedError(
+                f"{describe(conflicts[0])} and {len(conflicts) - 1} more nodes mean something else at "
+                f"version {version}, which the rest of the graph is made for"
+            )
+        if any(n.domain == domain and n.version != version for g in nested_graphs(graph) for n in g.nodes):
+            graph = restamp(graph, domain, version)
+    return opsets, graph
+
+
+def _opsets(graph: Graph, sources: Sequence[Model]) -> dict[str, int]:
+    opsets: dict[str, int] = {}
+    for model in sources:
+        for domain, version in model.opsets.items():
+            opsets[domain] = max(version, opsets.get(domain, 0))
+    from_files = set(opsets)
+    for inner in nested_graphs(graph):
+        for node in inner.nodes:
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            if domain not in from_files:
+                opsets[domain] = max(node.version, opsets.get(domain, 0))
+    return opsets
+
+
+def convert_proto(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model at another opset of ai.onnx, by onnx's version converter.
+
+    Raises `UnsupportedError` where it has no rule, or where its result is no valid model.
+    """
+    try:
+        converted = onnx.version_converter.convert_version(model, opset)
+        onnx.checker.check_model(converted)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        raise UnsupportedError(f"the graph cannot be converted to opset {opset}: {error}") from error
+    return converted

@@ -1,0 +1,1 @@
+"""Operators of the domain `hetu`: what ONNX has no operator for."""

@@ -1,0 +1,61 @@
+"""Computes what depends on constants alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetu.convert import to_numpy
+from hetu.ir import Graph, Node, Substitution, Tensor, Value
+from hetu.ops.registry import find
+
+MAX_GROWN_BYTES = 1 << 24
+"""A result that is larger than this and than its inputs is left to be computed at run time."""
+
+
+def fold(graph: Graph, evaluate: Callable[[Node], Sequence[Any]]) -> Graph:
+    """The graph with constants in place of the nodes that have only constant inputs.
+
+    `evaluate` runs one node whose inputs are all constants.
+    """
+    values = Substitution()
+    kept = []
+    for node in graph.nodes:
+        node = values.node(node)
+        results = _results(node, evaluate) if _is_foldable(node) else None
+        if results is None:
+            kept.append(node)
+            continue
+        for old, result in zip(node.outputs, results, strict=False):
+            if old is not None:
+                values[old] = constant(result, old)
+    return values.graph(graph, kept)
+
+
+def constant(array: np.ndarray, value: Value) -> Value:
+    """A constant that stands in for a computed value."""
+    data = Tensor(array)
+    return Value(value.name, data.type, data=data, constant=True)
+
+
+def _is_foldable(node: Node) -> bool:
+    kernel = None if node.function else find(node.domain, node.op_type, node.version)
+    return (
+        kernel is not None
+        and "ctx" not in kernel.reserved
+        and all(value is None or value.constant for value in node.inputs)
+        and not any(node.graphs)
+    )
+
+
+def _results(node: Node, evaluate: Callable[[Node], Sequence[Any]]) -> list[np.ndarray] | None:
+    try:
+        results = evaluate(node)
+    except Exception:  # noqa: BLE001 - the same failure is reported, with its place, when the graph runs
+        return None
+    if not all(isinstance(result, torch.Tensor | np.ndarray) for result in results):
+        return None
+    arrays = [to_numpy(result) for result in results]
+    given = sum(v.data.array.nbytes for v in node.inputs if v and isinstance(v.data, Tensor))
+    return arrays if sum(a.nbytes for a in arrays) <= max(MAX_GROWN_BYTES, given) else None

@@ -1,0 +1,1 @@
+"""Running graphs: bind, compile, parameters, executor."""

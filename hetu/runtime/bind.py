@@ -1,0 +1,184 @@
+"""Binds a node to what it calls: kernel, attributes, the form of each input."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetu.convert import to_torch
+from hetu.errors import ModelError, UnsupportedError, show
+from hetu.ir import Attribute, Graph, Node, Tensor, Value
+from hetu.ops.kinds import Context
+from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
+from hetu.runtime.widen import widened
+from hetu.types import DType, dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An input of a call: a value, given through a converter if there is one, or a fixed object."""
+
+    value: Value | None = None
+    convert: Callable[[Any], Any] | None = None
+    fixed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a node runs. `returns` is the number of results, None where it is the node's own number.
+
+    `bodies` are the graphs that the function gets as keyword arguments.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Argument, ...]
+    bodies: Mapping[str, Graph]
+    returns: int | None
+    buffers: tuple[int, ...] = ()
+
+
+def describe(node: Node) -> str:
+    """A node as messages name it."""
+    outputs = [value.name for value in node.outputs if value is not None and value.name]
+    name = node.name or (outputs[0] if outputs else "")
+    return f"{node.operator} {show(name)}" if name else node.operator
+
+
+def find_kernel(node: Node) -> Kernel:
+    """The kernel of a node; `UnsupportedError` where there is none."""
+    kernel = find(node.domain, node.op_type, node.version)
+    if kernel is None:
+        raise UnsupportedError(f"{describe(node)}: hetu has no such operator")
+    return kernel
+
+
+def bind(node: Node, context: Context, is_widened: bool) -> Call:
+    """The call that a node of a registered operator makes.
+
+    `is_widened` says whether an input may be of a type that torch cannot compute in. Raises
+    `ModelError` where the node's inputs or attributes are not the operator's.
+    """
+    kernel = find_kernel(node)
+    _check_inputs(node, kernel)
+    attributes, bodies = _attributes(node, kernel, context)
+    function = partial(kernel.function, **attributes) if attributes else kernel.function
+    return Call(
+        name=kernel.function.__name__,
+        function=widened(function, kernel) if is_widened else function,
+        arguments=tuple(_argument(v, kernel.input_at(i)) for i, v in enumerate(node.inputs)),
+        bodies=bodies,
+        returns=None if kernel.returns is None else len(kernel.returns),
+        buffers=_buffer_positions(kernel, context),
+    )
+
+
+def _buffer_positions(kernel: Kernel, context: Context) -> tuple[int, ...]:
+    if not context.training:
+        return ()
+    names = [parameter.name for parameter in kernel.inputs]
+    return tuple(names.index(name) for name in kernel.buffers)
+
+
+def _check_inputs(node: Node, kernel: Kernel) -> None:
+    required = [p for p in kernel.inputs if p.required]
+    given = [p.name for p, value in zip(kernel.inputs, node.inputs, strict=False) if value is not None]
+    missing = [p.name for p in required if p.name not in given]
+    if missing:
+        raise ModelError(f"{describe(node)}: input {show(missing[0])} is missing")
+    if len(node.inputs) > len(kernel.inputs) and kernel.variadic is None:
+        raise ModelError(
+            f"{describe(node)}: {len(node.inputs)} inputs, the operator takes {len(kernel.inputs)}"
+        )
+
+
+def _attributes(
+    node: Node, kernel: Kernel, context: Context
+) -> tuple[dict[str, Any], dict[str, Graph]]:
+    values: dict[str, Any] = {}
+    bodies: dict[str, Graph] = {}
+    for name, attribute in node.attributes.items():
+        parameter = kernel.attributes.get(name)
+        if parameter is None:
+            known = ", ".join(kernel.attributes) or "none"
+            raise ModelError(f"{describe(node)}: unknown attribute {show(name)}; it has: {known}")
+        if parameter.kind == "Body":
+            bodies[name] = attribute.value
+        else:
+            values[name] = _attribute_value(node, parameter, attribute, context.device)
+    for parameter in kernel.attributes.values():
+        if parameter.required and parameter.name not in node.attributes:
+            raise ModelError(f"{describe(node)}: attribute {show(parameter.name)} is missing")
+    if "ctx" in kernel.reserved:
+        values["ctx"] = context
+    if "n_outputs" in kernel.reserved:
+        values["n_outputs"] = len(node.outputs)
+    return values, bodies
+
+
+def _attribute_value(
+    node: Node, parameter: Parameter, attribute: Attribute, device: torch.device
+) -> Any:
+    expected = ATTRIBUTE_KINDS[parameter.kind]
+    if attribute.kind.removeprefix("sparse_") != expected:
+        raise ModelError(
+            f"{describe(node)}: attribute {show(parameter.name)} is of kind {attribute.kind}, "
+            f"the operator wants {expected}"
+        )
+    value = attribute.value
+    if parameter.kind == "Tensor":
+        return to_torch(value.array, device)
+    if parameter.kind == "DType":
+        return dtype(value) if value else None
+    if parameter.kind == "bytes":
+        return value.encode("utf-8", "surrogateescape")
+    return bool(value) if parameter.kind == "bool" else value
+
+
+def _argument(value: Value | None, parameter: Parameter | None) -> Argument:
+    if value is None:
+        return Argument(fixed=None if parameter is None or parameter.required else parameter.default)
+    if parameter is None or parameter.kind not in HOST_KINDS:
+        return Argument(value)
+    convert = _CONVERTERS[parameter.kind]
+    if value.constant and isinstance(value.data, Tensor):
+        return Argument(fixed=convert(value.data.array))
+    return Argument(value, convert)
+
+
+def ints(value: torch.Tensor | np.ndarray) -> tuple[int, ...]:
+    """The elements as Python ints."""
+    return tuple(value.reshape(-1).tolist())
+
+
+def floats(value: torch.Tensor | np.ndarray) -> tuple[float, ...]:
+    """The elements as Python floats."""
+    return tuple(value.reshape(-1).tolist())
+
+
+def integer(value: torch.Tensor | np.ndarray) -> int:
+    """The only element as an int."""
+    return int(value.item())
+
+
+def real(value: torch.Tensor | np.ndarray) -> float:
+    """The only element as a float."""
+    return float(value.item())
+
+
+def boolean(value: torch.Tensor | np.ndarray) -> bool:
+    """The only element as a bool."""
+    return bool(value.item())
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "Ints": ints, "Floats": floats, "int": integer, "float": real, "bool": boolean,
+}  # fmt: skip
+
+
+def may_be_widened(element: DType | None) -> bool:
+    """Whether a value of this type, or of unknown type, may need widening."""
+    return element is None or element.is_widened

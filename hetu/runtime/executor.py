@@ -1,0 +1,174 @@
+"""The executor: named subgraphs over one set of parameters."""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetu.errors import UsageError, show
+from hetu.ir import Value, graph_of
+from hetu.runtime.checkpoint import load_checkpoint, save_checkpoint
+from hetu.runtime.device import Placement, torch_device
+from hetu.runtime.ndarray import NDArray
+from hetu.runtime.params import ParameterStore
+from hetu.runtime.subexecutor import Evaluated, SubExecutor
+from hetu.runtime.update import Update
+
+_AUTOMATIC = object()
+
+_IGNORED = frozenset({
+    "comm_mode", "use_sparse_pull", "cstable_policy", "bsp", "prefetch", "enable_lazy", "cache_bound",
+    "log_path", "logger", "project", "run_name", "run_id", "pipeline", "dist_strategy", "use_preduce",
+    "overlap", "use_nccl_collectives", "dynamic_memory",
+})  # fmt: skip
+"""Options of the original that concern several machines; accepted, with a warning, and ignored."""
+
+
+class Executor:
+    """Runs graphs.
+
+    `eval_node_dict` is a list of values and train operators, or a dict of such lists by subgraph
+    name. All subgraphs share the variables. A subgraph with a train operator runs in training mode
+    (dropout, batch statistics), others in inference mode; `inference` overrides this, and
+    `inference=None` leaves it to what the file says of each node. `ctx` is the device, `seed` makes
+    initial values and random operators reproducible.
+    """
+
+    def __init__(
+        self,
+        eval_node_dict: Mapping[str, Sequence[Any]] | Sequence[Any],
+        config: Any = None,
+        timing: str | None = None,
+        *,
+        ctx: Placement = None,
+        seed: int | None = None,
+        inference: Any = _AUTOMATIC,
+        **options: Any,
+    ) -> None:
+        _check_options(options)
+        named = eval_node_dict if isinstance(eval_node_dict, Mapping) else {"default": eval_node_dict}
+        lists = {name: _flatten(items) for name, items in named.items()}
+        self.device = torch_device(ctx)
+        self.seed = time.time_ns() % 2**31 if seed is None else seed
+        self._generator = torch.Generator(self.device).manual_seed(self.seed)
+        self._inference = inference
+        needed = [v for items in lists.values() for item in items for v in _needed(item)]
+        leaves = graph_of(needed).initializers
+        variables = [value for value in leaves if not value.constant]
+        self.store = ParameterStore(variables, self.device, np.random.default_rng(self.seed))
+        self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
+
+    def run(
+        self,
+        name: str | Sequence[Any] = "default",
+        eval_node_list: Sequence[Any] = (),
+        feed_dict: Mapping[Any, Any] | None = None,
+        convert_to_numpy_ret_vals: bool = False,
+        inference: Any = _AUTOMATIC,
+        **options: Any,
+    ) -> list[Any]:
+        """Evaluate the subgraph `name`; results in its order, None for train operators.
+
+        `eval_node_list` plans the subgraph anew. Feeds are keyed by value or name; arrays, tensors,
+        lists and NDArrays are accepted. Raises `UsageError` for feeds that do not fit and `RunError`
+        where an operator fails.
+        """
+        if not isinstance(name, str):
+            name, eval_node_list = "default", name
+        if eval_node_list:
+            self._replan(name, eval_node_list)
+        if name not in self.subexecutor:
+            known = ", ".join(map(show, self.subexecutor))
+            raise UsageError(f"the executor has no subgraph {show(name)}; it has {known}")
+        subgraph = self.subexecutor[name]
+        mode = subgraph.inference if inference is _AUTOMATIC else inference
+        results = subgraph.run(feed_dict or {}, mode)
+        return [_result(value, convert_to_numpy_ret_vals) for value in results]
+
+    def source(self, name: str = "default") -> str:
+        """The Python source that runs a subgraph."""
+        subgraph = self.subexecutor[name]
+        return subgraph.source(subgraph.inference)
+
+    def get_batch_num(self, name: str = "default") -> int | None:
+        """How many batches the data loaders of a subgraph have in an epoch."""
+        return self.subexecutor[name].batch_num
+
+    @property
+    def batch_num(self) -> int | None:
+        """`get_batch_num` of the only subgraph."""
+        return self.get_batch_num(next(iter(self.subexecutor)))
+
+    @property
+    def updates(self) -> list[Update]:
+        """The train operators of all subgraphs, each once."""
+        items = [item for subgraph in self.subexecutor.values() for item in subgraph.evaluated]
+        return list(dict.fromkeys(item for item in items if isinstance(item, Update)))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The variables' values by name."""
+        return {n: t.detach().cpu().numpy() for n, t in self.store.state_dict().items()}
+
+    def load_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over values by name; names that the graph does not have are passed over."""
+        self.store.load_state_dict({n: torch.as_tensor(v) for n, v in state.items()})
+
+    def save(self, file_path: str, file: str = "checkpoint", others: Any = None) -> None:
+        """Write variables, optimizer states and random state to `file_path/file`, as safetensors."""
+        save_checkpoint(file_path, file, self.store, self.updates, self._generator, others)
+
+    def load(self, file_path: str, file: str = "checkpoint", consider_splits: bool = False) -> Any:
+        """Read what `save` wrote and return its `others`; training goes on as if never stopped."""
+        return load_checkpoint(file_path, file, self.store, self.updates, self._generator)
+
+    def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
+        trains = any(isinstance(item, Update) for item in items)
+        inference = not trains if self._inference is _AUTOMATIC else self._inference
+        return SubExecutor(name, items, self.store, self.device, self._generator, inference)
+
+    def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:
+        items = _flatten(eval_node_list)
+        if name in self.subexecutor and items == self.subexecutor[name].evaluated:
+            return
+        leaves = graph_of(v for item in items for v in _needed(item)).initializers
+        unknown = [v for v in leaves if not v.constant and v not in self.store]
+        if unknown:
+            raise UsageError(f"{show(unknown[0].name)} is no variable of this executor; make a new one")
+        self.subexecutor[name] = self._plan(name, items)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in _IGNORED:
+            raise UsageError(f"Executor has no option {show(name)}")
+        warnings.warn(f"Executor: {name} concerns several machines and is ignored", stacklevel=3)
+
+
+def _flatten(items: Sequence[Any]) -> list[Evaluated]:
+    flat: list[Evaluated] = []
+    for item in items if isinstance(items, list | tuple) else [items]:
+        if isinstance(item, Value | Update):
+            flat.append(item)
+        elif isinstance(item, list | tuple):
+            flat.extend(_flatten(item))
+        else:
+            raise UsageError(f"an executor evaluates values and train operators, not {show(item)}")
+    return flat
+
+
+def _needed(item: Evaluated) -> Sequence[Value]:
+    return [item] if isinstance(item, Value) else item.needed
+
+
+def _result(value: Any, as_numpy: bool) -> Any:
+    if isinstance(value, torch.Tensor | np.ndarray):
+        array = NDArray(value.detach() if isinstance(value, torch.Tensor) else value)
+        return array.asnumpy() if as_numpy else array
+    if isinstance(value, tuple):
+        return [_result(element, as_numpy) for element in value]
+    if isinstance(value, dict):
+        return {key: _result(element, as_numpy) for key, element in value.items()}
+    return value

@@ -1,0 +1,89 @@
+"""Checks what is fed and brings it into the form that the graph runs on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetu.convert import to_torch
+from hetu.errors import UsageError, show
+from hetu.ir import Value
+from hetu.runtime.ndarray import NDArray
+from hetu.types import STRING, DType, MapType, OptionalType, SequenceType, TensorType, dtype
+
+
+def convert_feed(value: Value, content: Any, device: torch.device) -> Any:
+    """What the graph runs on for the feed `value`. Raises `UsageError` where it does not fit."""
+    return _convert(content, value.type, f"feed {show(value.name)}", value.casts, device)
+
+
+def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.device) -> Any:
+    match expected:
+        case OptionalType(element):
+            return None if content is None else _convert(content, element, what, casts, device)
+        case SequenceType(element):
+            if not isinstance(content, list | tuple):
+                raise UsageError(f"{what}: expected a list, got {type(content).__name__}")
+            return tuple(_convert(c, element, f"{what}[{i}]", casts, device) for i, c in enumerate(content))
+        case MapType():
+            if not isinstance(content, Mapping):
+                raise UsageError(f"{what}: expected a dict, got {type(content).__name__}")
+            return dict(content)
+    if content is None:
+        raise UsageError(f"{what}: expected {expected or 'a tensor'}, got None")
+    if expected is None and isinstance(content, list | tuple) and _holds_arrays(content):
+        return tuple(_convert(c, None, f"{what}[{i}]", casts, device) for i, c in enumerate(content))
+    return _convert_tensor(content, expected or TensorType(), what, casts, device)
+
+
+def _holds_arrays(content: Sequence[Any]) -> bool:
+    return any(isinstance(element, np.ndarray | torch.Tensor | NDArray) for element in content)
+
+
+def _convert_tensor(
+    content: Any, expected: TensorType, what: str, casts: bool, device: torch.device
+) -> torch.Tensor | np.ndarray:
+    if isinstance(content, NDArray):
+        content = content.data
+    if not isinstance(content, torch.Tensor):
+        content = _to_array(content, expected, what, casts)
+        content = to_torch(content, device)
+    element = dtype(content.dtype)
+    if expected.dtype is not None and element is not expected.dtype:
+        if not casts or STRING in (element, expected.dtype):
+            raise UsageError(f"{what}: expected {expected}, got {element}{list(content.shape)}")
+        content = content.to(expected.dtype.torch)
+    _check_shape(tuple(content.shape), expected, what, element)
+    return content.to(device) if isinstance(content, torch.Tensor) else content
+
+
+def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.ndarray:
+    """An array; lists and numbers, which have no type of their own, take the expected one."""
+    is_typed = isinstance(content, np.ndarray | np.generic)
+    if hasattr(content, "todense"):
+        content, is_typed = np.asarray(content.todense()), True
+    try:
+        array = np.asarray(content)
+        element = dtype(array.dtype)
+        wanted = expected.dtype or element
+        if element is wanted or STRING in (element, wanted) or (is_typed and not casts):
+            return array
+        if array.dtype.kind in "fc" and not wanted.is_float and not casts:
+            raise UsageError(f"{what}: expected {expected}, got a list of {element}")
+        return array.astype(wanted.numpy)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{what}: no array can be made of it: {error}") from error
+
+
+def _check_shape(
+    shape: tuple[int, ...], expected: TensorType, what: str, element: DType
+) -> None:
+    if expected.shape is None:
+        return
+    fits = len(shape) == len(expected.shape) and all(
+        not isinstance(want, int) or want == have
+        for want, have in zip(expected.shape, shape, strict=True)
+    )
+    if not fits:
+        raise UsageError(f"{what}: expected {expected}, got {element}{list(shape)}")

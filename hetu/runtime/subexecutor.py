@@ -1,0 +1,136 @@
+"""One named set of values to evaluate: planned once, run many times."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from hetu.errors import HetuError, UsageError, show
+from hetu.ir import Graph, Node, Value, graph_of
+from hetu.ops.kinds import Context
+from hetu.passes.fold import fold
+from hetu.passes.watch import gradient_nodes, watch
+from hetu.runtime.compile import Compiler
+from hetu.runtime.failure import explain
+from hetu.runtime.feeds import convert_feed
+from hetu.runtime.params import ParameterStore
+from hetu.runtime.update import FeedSource, Update
+
+Evaluated = Value | Update
+
+
+class SubExecutor:
+    """Evaluates some values and carries out updates, over the parameters of an executor.
+
+    `inference` is True where dropout and batch statistics are off, None where each node does as the
+    file says.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        evaluated: Sequence[Evaluated],
+        store: ParameterStore,
+        device: torch.device,
+        generator: torch.Generator,
+        inference: bool | None,
+    ) -> None:
+        self.name = name
+        self.evaluated = list(evaluated)
+        self.inference = inference
+        self._store = store
+        self._context = Context(generator=generator, device=device)
+        self._outputs = [item for item in evaluated if isinstance(item, Value)]
+        self._updates = [item for item in evaluated if isinstance(item, Update)]
+        wanted = [*self._outputs, *(v for update in self._updates for v in update.needed)]
+        self.graph = graph_of(wanted, name)
+        self._compiled: dict[bool | None, tuple[Compiler, Callable[..., Any], bool]] = {}
+
+    @property
+    def feeds(self) -> tuple[Value, ...]:
+        """The values that have to be fed, those with a source of their own left out."""
+        return tuple(v for v in self.graph.inputs if not isinstance(v, FeedSource))
+
+    @property
+    def batch_num(self) -> int | None:
+        """How many batches the data loaders of this subgraph have; None without any."""
+        counts = [v.batch_count(self.name) for v in self.graph.inputs if isinstance(v, FeedSource)]
+        return min(counts) if counts else None
+
+    def run(self, feed_dict: Mapping[Value | str, Any], inference: bool | None) -> list[Any]:
+        """Evaluate once; the results are as the graph computes them, None for updates."""
+        compiler, function, differentiates = self._compile(inference)
+        feeds, parameters = self._collect(feed_dict)
+        self._context.training = None if inference is None else not inference
+        self._context.updates.clear()
+        try:
+            with torch.set_grad_enabled(differentiates):
+                results = function(feeds, parameters)
+        except Exception as error:  # noqa: BLE001 - given its place in the graph and raised again
+            raise explain(error, compiler.sources) from error
+        self._apply(results[len(self._outputs) :])
+        values = iter(results)
+        return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
+
+    def source(self, inference: bool | None) -> str:
+        """The Python source that runs the graph and all graphs in it, the outermost last."""
+        compiler, _, _ = self._compile(inference)
+        return "\n\n".join(source.text for source in compiler.sources.values())
+
+    def _apply(self, results: Sequence[Any]) -> None:
+        self._store.replace(self._context.updates)
+        start = 0
+        for update in self._updates:
+            count = len(update.needed)
+            update.apply(self._store, results[start : start + count])
+            start += count
+
+    def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
+        if inference not in self._compiled:
+            self._context.training = None if inference is None else not inference
+            graph = watch(fold(self.graph, self._evaluate))
+            compiler = Compiler(self._context, self._store.positions)
+            differentiates = bool(gradient_nodes(graph))
+            self._compiled[inference] = compiler, compiler.main(graph), differentiates
+        return self._compiled[inference]
+
+    def _evaluate(self, node: Node) -> Sequence[Any]:
+        graph = Graph((), node.outputs, (node,))
+        with torch.no_grad():
+            return Compiler(self._context, {}).main(graph)((), ())
+
+    def _collect(self, feed_dict: Mapping[Value | str, Any]) -> tuple[list[Any], list[Any]]:
+        """The feeds in the graph's order, and the parameters with what the feeds override."""
+        given = self._by_value(feed_dict)
+        feeds = []
+        for value in self.graph.inputs:
+            if value in given:
+                feeds.append(self._feed(value, given.pop(value)))
+            elif isinstance(value, FeedSource):
+                feeds.append(self._feed(value, value.next_batch(self.name)))
+            else:
+                raise UsageError(
+                    f"{self.name}: {show(value.name)} ({value.type or 'any type'}) is not fed"
+                )
+        if not given:
+            return feeds, self._store.tensors
+        parameters = list(self._store.tensors)
+        for value, content in given.items():
+            parameters[self._store.positions[value]] = self._feed(value, content)
+        return feeds, parameters
+
+    def _by_value(self, feed_dict: Mapping[Value | str, Any]) -> dict[Value, Any]:
+        names = {value.name: value for value in self.graph.inputs}
+        names |= {name: v for name, v in self._store.names.items() if name not in names}
+        given = {}
+        for key, content in feed_dict.items():
+            value = names.get(key) if isinstance(key, str) else key
+            if value is None or not (value in self._store or value in self.graph.inputs):
+                known = ", ".join(show(value.name) for value in self.feeds) or "nothing"
+                label = key if isinstance(key, str) else getattr(key, "name", key)
+                raise UsageError(f"{self.name}: {show(label)} is no feed of this graph; it takes {known}")
+            given[value] = content
+        return given
+
+    def _feed(self, value: Value, content: Any) -> Any:
+        return convert_feed(value, content, self._context.device)

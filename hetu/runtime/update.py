@@ -1,0 +1,46 @@
+"""What an executor does beside computing values."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from hetu.ir import Value
+from hetu.runtime.params import ParameterStore
+
+
+class Update(ABC):
+    """A change of variables from values of the graph: what `minimize` returns.
+
+    It may stand among the values an executor evaluates; its slot in the results is None.
+    """
+
+    @property
+    @abstractmethod
+    def needed(self) -> Sequence[Value]:
+        """The values of the graph that the update wants."""
+
+    @abstractmethod
+    def apply(self, store: ParameterStore, results: Sequence[torch.Tensor]) -> None:
+        """Change variables, given the values wanted."""
+
+    @abstractmethod
+    def state_dict(self, store: ParameterStore) -> Mapping[str, torch.Tensor]:
+        """What must be saved so that training goes on as if it had never stopped."""
+
+    @abstractmethod
+    def load_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
+        """The inverse of `state_dict`."""
+
+
+class FeedSource(ABC):
+    """A feed that supplies its own values: a data loader's node."""
+
+    @abstractmethod
+    def next_batch(self, subgraph: str) -> Any:
+        """The array for the next run of a subgraph."""
+
+    @abstractmethod
+    def batch_count(self, subgraph: str) -> int:
+        """How many batches an epoch of a subgraph has."""

@@ -1,0 +1,105 @@
+"""The backend test suite that the onnx package ships, as cases with inputs and expected outputs."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted")
+RTOL, ATOL = 1e-3, 1e-5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: its model, and data sets of inputs and expected outputs."""
+
+    name: str
+    kind: str
+    source: Any
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model, loaded anew."""
+        if self.source.model is not None:
+            return self.source.model
+        return onnx.load(Path(self.source.model_dir) / "model.onnx")
+
+    def data_sets(self) -> Iterator[tuple[list[Any], list[Any]]]:
+        """Inputs and expected outputs, in the model's order."""
+        if self.source.data_sets is not None:
+            yield from ((list(i), list(o)) for i, o in self.source.data_sets)
+            return
+        graph = self.model.graph
+        for folder in sorted(Path(self.source.model_dir).glob("test_data_set_*")):
+            yield (
+                [_read(p, graph.input[i].type) for i, p in enumerate(_numbered(folder, "input"))],
+                [_read(p, graph.output[i].type) for i, p in enumerate(_numbered(folder, "output"))],
+            )
+
+
+def _numbered(folder: Path, stem: str) -> list[Path]:
+    return sorted(folder.glob(f"{stem}_*.pb"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
+
+
+def _read(path: Path, type_proto: onnx.TypeProto) -> Any:
+    data = path.read_bytes()
+    match type_proto.WhichOneof("value"):
+        case "sequence_type":
+            return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+        case "optional_type":
+            return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+        case "map_type":
+            return numpy_helper.to_dict(onnx.MapProto.FromString(data))
+    return numpy_helper.to_array(onnx.TensorProto.FromString(data))
+
+
+@cache
+def all_cases() -> tuple[Case, ...]:
+    """Every case of the suite but the real models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tuple(
+            Case(source.name, kind, source) for kind in KINDS for source in load_model_tests(kind=kind)
+        )
+
+
+def assert_equal(actual: Any, expected: Any, where: str = "output") -> None:
+    """Floats agree to the suite's tolerance, everything else exactly; types and shapes always."""
+    if expected is None or actual is None:
+        assert actual is None and expected is None, f"{where}: {actual!r} against {expected!r}"
+    elif isinstance(expected, dict):
+        assert actual == expected, where
+    elif isinstance(expected, list | tuple):
+        assert len(actual) == len(expected), where
+        for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
+            assert_equal(a, e, f"{where}[{i}]")
+    else:
+        _assert_arrays_equal(np.asarray(actual), np.asarray(expected), where)
+
+
+def _assert_arrays_equal(actual: np.ndarray, expected: np.ndarray, where: str) -> None:
+    assert actual.shape == expected.shape, f"{where}: {actual.shape} against {expected.shape}"
+    if expected.dtype.kind in "OSU":
+        assert actual.reshape(-1).tolist() == [_text(t) for t in expected.reshape(-1).tolist()], where
+        return
+    assert actual.dtype == expected.dtype, f"{where}: {actual.dtype} against {expected.dtype}"
+    if expected.dtype.kind in "biu":
+        np.testing.assert_array_equal(actual, expected, err_msg=where)
+        return
+    is_small = np.dtype(expected.dtype).type.__module__ == ml_dtypes.__name__
+    kind = np.float32 if is_small else expected.dtype
+    np.testing.assert_allclose(
+        actual.astype(kind), expected.astype(kind), rtol=RTOL, atol=ATOL, err_msg=where
+    )
+
+
+def _text(text: str | bytes) -> str:
+    return text.decode() if isinstance(text, bytes) else text

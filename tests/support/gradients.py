@@ -1,0 +1,106 @@
+"""Directional derivatives of a graph in float64, by autograd and by central differences."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetu.convert import to_torch
+from hetu.ir import Graph, Value
+from hetu.ops.kinds import Context
+from hetu.runtime.compile import Compiler
+
+STEP = 1e-6
+
+
+class Differentiable:
+    """A graph as one function of its float inputs, in float64; other inputs stay as they are fed.
+
+    The function's value is a random linear combination of the graph's float outputs.
+    """
+
+    def __init__(self, graph: Graph, feeds: list[Any]) -> None:
+        variables = [value for value in graph.initializers if not value.constant]
+        self._context = Context(generator=torch.Generator())
+        self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(graph)
+        self._parameters = [_doubled(to_torch(_array(value))) for value in variables]
+        self._feeds = [_doubled(feed) for feed in feeds]
+        self._weights: list[torch.Tensor] | None = None
+
+    @property
+    def inputs(self) -> list[torch.Tensor]:
+        """The float inputs."""
+        return [feed for feed in self._feeds if _is_float(feed)]
+
+    def __call__(self, inputs: list[torch.Tensor]) -> torch.Tensor | None:
+        """The value; None where no output is a float that depends on a float input."""
+        given = iter(inputs)
+        feeds = [next(given) if _is_float(feed) else feed for feed in self._feeds]
+        assert self._context.generator is not None
+        self._context.generator.manual_seed(0)
+        results = self._function(feeds, self._parameters)
+        floats = [result for result in _flat(results) if _is_float(result)]
+        if self._weights is None:
+            random = np.random.default_rng(0)
+            self._weights = [torch.from_numpy(random.standard_normal(f.shape)) for f in floats]
+        terms = [(f * w).sum() for f, w in zip(floats, self._weights, strict=True)]
+        return torch.stack(terms).sum() if terms else None
+
+
+def check_gradient(function: Differentiable, rtol: float = 1e-4) -> bool:
+    """Compare both derivatives; False where there is nothing to differentiate.
+
+    Where the function has a kink at its input, the derivative must lie between the one-sided ones.
+    """
+    points = [point.clone().requires_grad_() for point in function.inputs]
+    value = function(points) if points else None
+    if value is None or not value.requires_grad or not torch.isfinite(value):
+        return False
+    grads = torch.autograd.grad(value, points, allow_unused=True)
+    random = np.random.default_rng(1)
+    directions = [torch.from_numpy(random.choice([-1.0, 1.0], p.shape)) for p in points]
+    directional = sum(
+        float((g * d).sum()) for g, d in zip(grads, directions, strict=True) if g is not None
+    )
+    with torch.no_grad():
+        after, before = (_moved(function, points, directions, sign) for sign in (STEP, -STEP))
+    center = float(value)
+    right, left = (after - center) / STEP, (center - before) / STEP
+    scale = max(1.0, abs(directional), abs(center))
+    margin = rtol * scale + abs(right - left) / 2
+    assert abs(directional - (right + left) / 2) <= margin, (
+        f"autograd {directional}, differences {left} from the left, {right} from the right"
+    )
+    return True
+
+
+def _moved(
+    function: Differentiable,
+    points: list[torch.Tensor],
+    directions: list[torch.Tensor],
+    step: float,
+) -> float:
+    moved = function([p.detach() + step * d for p, d in zip(points, directions, strict=True)])
+    assert moved is not None
+    return float(moved)
+
+
+def _array(value: Value) -> np.ndarray:
+    return value.data.array  # pyright: ignore
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float64
+
+
+def _doubled(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_doubled, value))
+    is_float = isinstance(value, torch.Tensor) and value.dtype in (torch.float32, torch.float16)
+    return value.double() if is_float else value
+
+
+def _flat(values: Any) -> list[Any]:
+    if isinstance(values, list | tuple):
+        return [leaf for value in values for leaf in _flat(value)]
+    return [values]
