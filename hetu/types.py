@@ -52,7 +52,9 @@ _PACKED_BITS = {
 }  # fmt: skip
 
 
-def _dtype(code: int, numpy: object, torch_: torch.dtype, compute: torch.dtype | None = None) -> DType:
+def _dtype(
+    code: int, numpy: object, torch_: torch.dtype, compute: torch.dtype | None = None
+) -> DType:
     dtype = np.dtype(numpy)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return DType(dtype.name, code, dtype, torch_, compute or torch_)
 
@@ -141,7 +143,11 @@ class TensorType:
     dim_denotations: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        dims = "..." if self.shape is None else ", ".join("?" if d is None else str(d) for d in self.shape)
+        dims = (
+            "..."
+            if self.shape is None
+            else ", ".join("?" if d is None else str(d) for d in self.shape)
+        )
         return f"{self.dtype or '?'}[{dims}]"
 
 

@@ -12,7 +12,13 @@ from hetu.errors import UsageError, show
 from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
 from hetu.types import BOOL, FLOAT32, INT64, DType, TensorType, dtype
 
-_HOST_TYPES = {"Ints": np.int64, "int": np.int64, "Floats": np.float32, "float": np.float32, "bool": np.bool_}
+_HOST_TYPES = {
+    "Ints": np.int64,
+    "int": np.int64,
+    "Floats": np.float32,
+    "float": np.float32,
+    "bool": np.bool_,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -83,7 +89,11 @@ class Value(ir.Value):
 def constant(content: Any, element: DType | None = None, name: str = "") -> Value:
     """A constant of the graph, from anything numpy makes an array of."""
     array = np.asarray(content)
-    if element is None and not isinstance(content, np.ndarray | np.generic) and array.dtype.kind == "f":
+    if (
+        element is None
+        and not isinstance(content, np.ndarray | np.generic)
+        and array.dtype.kind == "f"
+    ):
         element = FLOAT32
     if element is not None:
         array = array.astype(element.numpy)
@@ -189,7 +199,9 @@ def attribute(kernel: Kernel, parameter: Parameter, content: Any) -> ir.Attribut
             case "float":
                 return ir.Attribute("float", float(content))
             case "Ints":
-                return ir.Attribute("ints", tuple(int(element) for element in np.atleast_1d(content)))
+                return ir.Attribute(
+                    "ints", tuple(int(element) for element in np.atleast_1d(content))
+                )
             case "Floats":
                 return ir.Attribute("floats", tuple(float(e) for e in np.atleast_1d(content)))
             case "Strs":

@@ -57,4 +57,3 @@ class Substitution:
         if attribute.kind == "graphs" and attribute.value is not None:
             return replace(attribute, value=tuple(map(self.graph, attribute.value)))
         return attribute
-

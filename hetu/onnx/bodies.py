@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import onnx
-
 from hetu.errors import ModelError, show
 from hetu.ir import Function
 from hetu.onnx.importer import FunctionKey, GraphReader
@@ -74,12 +73,15 @@ class SchemaBodies:
         except onnx.defs.SchemaError:
             return None
         if schema.has_function:
-            return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version))
+            body_version = _closest(schema.function_opset_versions, version)
+            data = schema.get_function_with_opset_version(body_version)
+            return onnx.FunctionProto.FromString(data)
         if not schema.has_context_dependent_function:
             return None
         types = [self._types.get(name, onnx.TypeProto()) for name in node.input]
+        body_version = _closest(schema.context_dependent_function_opset_versions, version)
         data = schema.get_context_dependent_function_with_opset_version(
-            version, node.SerializeToString(), [t.SerializeToString() for t in types]
+            body_version, node.SerializeToString(), [t.SerializeToString() for t in types]
         )
         return onnx.FunctionProto.FromString(data)
 
@@ -95,6 +97,11 @@ class SchemaBodies:
         return types
 
 
+def _closest(versions: Sequence[int], version: int) -> int:
+    """The newest of the opsets a body is written in that is not newer, else the oldest."""
+    return max((v for v in versions if v <= version), default=min(versions))
+
+
 def _read(
     proto: onnx.FunctionProto,
     functions: Mapping[FunctionKey, Function],
@@ -102,13 +109,18 @@ def _read(
     schemas: SchemaBodies,
     local: bool = True,
 ) -> Function:
-    """A function with its body as a graph, whose inputs and outputs have no types."""
+    """A function with its body as a graph, whose inputs and outputs have no types.
+
+    The body that a schema gives for one node makes only the outputs that this node uses.
+    """
     opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
+    made = {*proto.input, *(name for node in proto.node for name in node.output)}
+    outputs = proto.output if local else [name if name in made else "" for name in proto.output]
     body = onnx.GraphProto(
         name=proto.name,
         doc_string=proto.doc_string,
         input=[onnx.ValueInfoProto(name=name) for name in proto.input],
-        output=[onnx.ValueInfoProto(name=name) for name in proto.output],
+        output=[onnx.ValueInfoProto(name=name) for name in outputs],
         node=proto.node,
         value_info=proto.value_info,
         metadata_props=proto.metadata_props,

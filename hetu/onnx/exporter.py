@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 import onnx
-
 from hetu.ir import (
     Attribute,
     Function,
@@ -35,14 +34,18 @@ class GraphWriter:
         self._names = names
         self._data_of = data_of
 
-    def graph(self, graph: Graph, types: Mapping[Value, ValueType] | None = None) -> onnx.GraphProto:
+    def graph(
+        self, graph: Graph, types: Mapping[Value, ValueType] | None = None
+    ) -> onnx.GraphProto:
         """A graph; `types` overrides what values say of their own types."""
         proto = fill(onnx.GraphProto(), name=graph.name, doc_string=graph.doc)
         proto.node.extend(map(self.node, graph.nodes))
         for value in graph.initializers:
             self._write_initializer(value, proto)
         proto.input.extend(self._info(value, types) for value in graph.inputs)
-        proto.output.extend(self._info(value, types) for value in graph.outputs if value is not None)
+        proto.output.extend(
+            self._info(value, types) for value in graph.outputs if value is not None
+        )
         proto.value_info.extend(self._info(value, types) for value in graph.value_info)
         proto.quantization_annotation.extend(graph.carried or ())
         write_metadata(graph.metadata, proto.metadata_props)

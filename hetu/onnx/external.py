@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 import numpy as np
-import onnx
 
+import onnx
 from hetu.errors import ExternalDataError, show
 from hetu.onnx.proto import unpack
 from hetu.types import DType
@@ -20,7 +20,9 @@ def read_external(folder: Path | None, proto: onnx.TensorProto, element: DType) 
     """
     what = f"external data of tensor {show(proto.name)}"
     if folder is None:
-        raise ExternalDataError(f"{what}: a model given as bytes has no folder; pass the file's path")
+        raise ExternalDataError(
+            f"{what}: a model given as bytes has no folder; pass the file's path"
+        )
     entries = {entry.key: entry.value for entry in proto.external_data}
     location = entries.get("location", "")
     count = int(np.prod(proto.dims, dtype=np.int64))

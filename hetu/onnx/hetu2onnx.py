@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-
 from hetu.convert import to_numpy
 from hetu.errors import LimitError, UnsupportedError, UsageError, show
 from hetu.ir import (
@@ -77,12 +76,18 @@ def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
         raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
     for value in inputs:
         if value.node is not None:
-            raise UsageError(f"{show(value.name)} is computed by {value.node.op_type}; it cannot be an input")
+            raise UsageError(
+                f"{show(value.name)} is computed by {value.node.op_type}; it cannot be an input"
+            )
     _check_exportable(graph)
     initializers = tuple(value for value in graph.initializers if value not in inputs)
     graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
     sources = _sources(graph)
-    return _with_rest_of_file(graph, sources[0].graph) if len(sources) == 1 and sources[0].graph else graph
+    return (
+        _with_rest_of_file(graph, sources[0].graph)
+        if len(sources) == 1 and sources[0].graph
+        else graph
+    )
 
 
 def _check_exportable(graph: Graph) -> None:
@@ -183,7 +188,9 @@ def _write_facts(proto: onnx.ModelProto, facts: Model, metadata: Mapping[str, st
 def _current(executor: Executor, value: Value) -> Tensor | SparseTensor:
     """A variable's data: the file's own, unless the executor has another value."""
     in_store = value in executor.store
-    if isinstance(value.data, Tensor | SparseTensor) and not (in_store and executor.store.is_changed(value)):
+    if isinstance(value.data, Tensor | SparseTensor) and not (
+        in_store and executor.store.is_changed(value)
+    ):
         return value.data
     if not in_store:
         raise UsageError(f"{show(value.name)} has no value yet: the executor does not run it")
@@ -199,7 +206,9 @@ def _input_types(inputs: Sequence[Value], shapes: Shapes) -> dict[Value, ValueTy
     for key, shape in shapes.items():
         value = by_name.get(key) if isinstance(key, str) else key
         if value not in inputs or value is None:
-            raise UsageError(f"input_shapes: {show(getattr(key, 'name', key))} is not among the inputs")
+            raise UsageError(
+                f"input_shapes: {show(getattr(key, 'name', key))} is not among the inputs"
+            )
         types[value] = TensorType(value.dtype, tuple(shape))
     return types
 
@@ -217,8 +226,14 @@ def _functions(sources: Sequence[Model], graph: Graph) -> list[Function]:
 
 def _hetu_functions(graph: Graph) -> list[onnx.FunctionProto]:
     """The functions that stand for operators which ONNX does not have."""
-    nodes = [node for inner in nested_graphs(graph) for node in inner.nodes if node.domain == "hetu"]
-    kernels = {node.op_type: find("hetu", node.op_type, node.version) for node in nodes if not node.function}
+    nodes = [
+        node for inner in nested_graphs(graph) for node in inner.nodes if node.domain == "hetu"
+    ]
+    kernels = {
+        node.op_type: find("hetu", node.op_type, node.version)
+        for node in nodes
+        if not node.function
+    }
     return [onnx.parser.parse_function(kernel.body) for kernel in kernels.values() if kernel]
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import onnx
-
 from hetu.api.value import Value
 from hetu.errors import ModelError, show
 from hetu.ir import (
@@ -108,7 +107,9 @@ class GraphReader:
             carried=tuple(proto.device_configurations),
         )
         outputs = [
-            self._define(name, scopes[-1], described.get(name), node=node, index=index) if name else None
+            self._define(name, scopes[-1], described.get(name), node=node, index=index)
+            if name
+            else None
             for index, name in enumerate(proto.output)
         ]
         return add_outputs(node, outputs)
@@ -149,7 +150,13 @@ class GraphReader:
         role = self._roles[data.name]
         trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
         return self._define(
-            data.name, scope, None, type=data.type, data=data, trainable=trainable, constant=constant
+            data.name,
+            scope,
+            None,
+            type=data.type,
+            data=data,
+            trainable=trainable,
+            constant=constant,
         )
 
     def _input(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
@@ -165,8 +172,8 @@ class GraphReader:
         )
         return scope[info.name]
 
-    def _output(self, info: onnx.ValueInfoProto, scopes: Sequence[Scope]) -> Value:
-        return find_value(info.name, scopes)
+    def _output(self, info: onnx.ValueInfoProto, scopes: Sequence[Scope]) -> Value | None:
+        return find_value(info.name, scopes) if info.name else None
 
     def _described(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
         if info.name in scope:

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import onnx
 from google.protobuf.message import DecodeError
 
+import onnx
 from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
@@ -84,7 +84,10 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
         model_version=proto.model_version,
         doc=proto.doc_string,
         metadata=read_metadata(proto.metadata_props),
-        carried={"training_info": tuple(proto.training_info), "configuration": tuple(proto.configuration)},
+        carried={
+            "training_info": tuple(proto.training_info),
+            "configuration": tuple(proto.configuration),
+        },
     )
     external = partial(read_external, folder)
     schemas = SchemaBodies(proto, external)

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
+import onnx
 from hetu.errors import ModelError, show
 from hetu.ir import Attribute, SparseTensor, Tensor
 from hetu.types import (
@@ -22,6 +21,7 @@ from hetu.types import (
     ValueType,
     dtype,
 )
+from onnx import numpy_helper
 
 ReadExternal = Callable[[onnx.TensorProto, DType], np.ndarray]
 
@@ -62,7 +62,9 @@ def read_type(proto: onnx.TypeProto) -> ValueType | None:
     """A value's type; None where the file gives none."""
     kind = proto.WhichOneof("value")
     if kind in ("tensor_type", "sparse_tensor_type"):
-        return _read_tensor_type(getattr(proto, kind), kind == "sparse_tensor_type", proto.denotation)
+        return _read_tensor_type(
+            getattr(proto, kind), kind == "sparse_tensor_type", proto.denotation
+        )
     if kind == "sequence_type":
         return SequenceType(read_type(proto.sequence_type.elem_type), proto.denotation)
     if kind == "optional_type":
@@ -143,9 +145,7 @@ def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
     )
 
 
-def _read_array(
-    proto: onnx.TensorProto, element: DType, read_external: ReadExternal
-) -> np.ndarray:
+def _read_array(proto: onnx.TensorProto, element: DType, read_external: ReadExternal) -> np.ndarray:
     shape = tuple(proto.dims)
     if any(dim < 0 for dim in shape):
         raise ValueError(f"negative dimension in {list(shape)}")
@@ -185,9 +185,7 @@ def write_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
     elif tensor.packed:
         proto.raw_data = bytes(pack(array, element))
     else:
-        typed = onnx.helper.make_tensor(
-            "", element.code, array.shape, array.reshape(-1), raw=False
-        )
+        typed = onnx.helper.make_tensor("", element.code, array.shape, array.reshape(-1), raw=False)
         proto.MergeFrom(_data_only(typed))
     return proto
 
@@ -241,9 +239,10 @@ def read_attribute(
     read_graph: Callable[[onnx.GraphProto], Any],
 ) -> Attribute:
     """A node's attribute; `read_graph` reads what it holds of graphs."""
-    kind = _KINDS.get(proto.type) or _kind_by_content(proto)
     if proto.ref_attr_name:
+        kind = _KINDS.get(proto.type, "int")
         return Attribute(cast(AttributeKind, kind), None, proto.ref_attr_name, proto.doc_string)
+    kind = _KINDS.get(proto.type) or _kind_by_content(proto)
     readers: dict[str, Callable[[Any], Any]] = {
         "string": read_text,
         "tensor": lambda tensor: read_tensor(tensor, read_external),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from enum import Enum
 
 import onnx
-
 from hetu.errors import UsageError, show
 from hetu.ops.registry import HOST_KINDS, find
 from hetu.types import dtype
@@ -115,11 +114,17 @@ class _Scan:
         kernel = find(node.domain, node.op_type, opsets.get(node.domain, 1))
         for index, name in enumerate(node.input):
             parameter = kernel.input_at(index) if kernel else None
-            if kernel is None or parameter is None:
-                yield name
-            elif parameter.kind not in HOST_KINDS and parameter.name not in (
-                *kernel.buffers,
-                *kernel.fixed,
+            if (
+                kernel is None
+                or parameter is None
+                or (
+                    parameter.kind not in HOST_KINDS
+                    and parameter.name
+                    not in (
+                        *kernel.buffers,
+                        *kernel.fixed,
+                    )
+                )
             ):
                 yield name
 

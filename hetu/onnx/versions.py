@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import onnx
-
 from hetu.errors import UnsupportedError
 from hetu.ir import Graph, Model, nested_graphs
 from hetu.passes.restamp import different_nodes, restamp
@@ -28,7 +27,11 @@ def settle_versions(
                 f"{describe(conflicts[0])} and {len(conflicts) - 1} more nodes mean something else at "
                 f"version {version}, which the rest of the graph is made for"
             )
-        if any(n.domain == domain and n.version != version for g in nested_graphs(graph) for n in g.nodes):
+        if any(
+            n.domain == domain and n.version != version
+            for g in nested_graphs(graph)
+            for n in g.nodes
+        ):
             graph = restamp(graph, domain, version)
     return opsets, graph
 
@@ -56,5 +59,7 @@ def convert_proto(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         converted = onnx.version_converter.convert_version(model, opset)
         onnx.checker.check_model(converted)
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
-        raise UnsupportedError(f"the graph cannot be converted to opset {opset}: {error}") from error
+        raise UnsupportedError(
+            f"the graph cannot be converted to opset {opset}: {error}"
+        ) from error
     return converted

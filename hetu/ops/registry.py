@@ -172,4 +172,6 @@ def _returns(annotation: Any) -> tuple[tuple[str, ...] | None, int]:
     if parts[-1] is Ellipsis:
         return None, 1
     optional = [get_origin(part) in (Union, UnionType) for part in parts]
-    return tuple(_kind(part) for part in parts), optional.index(True) if any(optional) else len(parts)
+    return tuple(_kind(part) for part in parts), optional.index(True) if any(optional) else len(
+        parts
+    )

@@ -52,7 +52,7 @@ def _is_foldable(node: Node) -> bool:
 def _results(node: Node, evaluate: Callable[[Node], Sequence[Any]]) -> list[np.ndarray] | None:
     try:
         results = evaluate(node)
-    except Exception:  # noqa: BLE001 - the same failure is reported, with its place, when the graph runs
+    except Exception:
         return None
     if not all(isinstance(result, torch.Tensor | np.ndarray) for result in results):
         return None

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hetu.ir import Graph, Node, Substitution, add_outputs, next_serial, nested_graphs
+from hetu.ir import Graph, Node, Substitution, add_outputs, nested_graphs, next_serial
 from hetu.ops.registry import find
 
 
@@ -30,7 +30,9 @@ def _restamp(graph: Graph, domain: str, version: int, values: Substitution) -> G
 
 def _restamp_node(node: Node, domain: str, version: int, values: Substitution) -> Node:
     attributes = {
-        name: replace(a, value=_restamp(a.value, domain, version, values)) if a.kind == "graph" else a
+        name: replace(a, value=_restamp(a.value, domain, version, values))
+        if a.kind == "graph"
+        else a
         for name, a in node.attributes.items()
     }
     if node.domain == domain and node.version != version:

@@ -1,7 +1,5 @@
 """Makes torch record what gradients are taken with respect to."""
 
-from dataclasses import replace
-
 from hetu.errors import UsageError, show
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, add_outputs, needed_nodes
 

@@ -85,7 +85,9 @@ def _buffer_positions(kernel: Kernel, context: Context) -> tuple[int, ...]:
 
 def _check_inputs(node: Node, kernel: Kernel) -> None:
     required = [p for p in kernel.inputs if p.required]
-    given = [p.name for p, value in zip(kernel.inputs, node.inputs, strict=False) if value is not None]
+    given = [
+        p.name for p, value in zip(kernel.inputs, node.inputs, strict=False) if value is not None
+    ]
     missing = [p.name for p in required if p.name not in given]
     if missing:
         raise ModelError(f"{describe(node)}: input {show(missing[0])} is missing")
@@ -140,7 +142,9 @@ def _attribute_value(
 
 def _argument(value: Value | None, parameter: Parameter | None) -> Argument:
     if value is None:
-        return Argument(fixed=None if parameter is None or parameter.required else parameter.default)
+        return Argument(
+            fixed=None if parameter is None or parameter.required else parameter.default
+        )
     if parameter is None or parameter.kind not in HOST_KINDS:
         return Argument(value)
     convert = _CONVERTERS[parameter.kind]

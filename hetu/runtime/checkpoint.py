@@ -46,7 +46,11 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: str, file: str, store: ParameterStore, updates: Sequence[Update], generator: torch.Generator
+    folder: str,
+    file: str,
+    store: ParameterStore,
+    updates: Sequence[Update],
+    generator: torch.Generator,
 ) -> Any:
     """Read a checkpoint into variables, updates and generator; returns its `others`."""
     path = Path(folder) / file

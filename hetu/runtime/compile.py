@@ -110,7 +110,7 @@ class Compiler:
         self.sources[source.filename] = source
         text = source.text
         linecache.cache[source.filename] = (len(text), None, text.splitlines(True), source.filename)
-        exec(compile(text, source.filename, "exec"), writer.namespace)  # noqa: S102
+        exec(compile(text, source.filename, "exec"), writer.namespace)
         return writer.namespace[name]
 
 

@@ -49,7 +49,9 @@ class Executor:
         **options: Any,
     ) -> None:
         _check_options(options)
-        named = eval_node_dict if isinstance(eval_node_dict, Mapping) else {"default": eval_node_dict}
+        named = (
+            eval_node_dict if isinstance(eval_node_dict, Mapping) else {"default": eval_node_dict}
+        )
         lists = {name: _flatten(items) for name, items in named.items()}
         self.device = torch_device(ctx)
         self.seed = time.time_ns() % 2**31 if seed is None else seed
@@ -136,7 +138,9 @@ class Executor:
         leaves = graph_of(v for item in items for v in _needed(item)).initializers
         unknown = [v for v in leaves if not v.constant and v not in self.store]
         if unknown:
-            raise UsageError(f"{show(unknown[0].name)} is no variable of this executor; make a new one")
+            raise UsageError(
+                f"{show(unknown[0].name)} is no variable of this executor; make a new one"
+            )
         self.subexecutor[name] = self._plan(name, items)
 
 

@@ -12,7 +12,6 @@ from hetu.errors import HetuError, RunError
 from hetu.runtime.bind import describe
 from hetu.runtime.compile import Source
 
-
 _ELEMENT = re.compile(r"(feeds|parameters)\[(\d+)\]")
 
 

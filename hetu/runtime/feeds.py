@@ -25,7 +25,9 @@ def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.
         case SequenceType(element):
             if not isinstance(content, list | tuple):
                 raise UsageError(f"{what}: expected a list, got {type(content).__name__}")
-            return tuple(_convert(c, element, f"{what}[{i}]", casts, device) for i, c in enumerate(content))
+            return tuple(
+                _convert(c, element, f"{what}[{i}]", casts, device) for i, c in enumerate(content)
+            )
         case MapType():
             if not isinstance(content, Mapping):
                 raise UsageError(f"{what}: expected a dict, got {type(content).__name__}")
@@ -33,7 +35,9 @@ def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.
     if content is None:
         raise UsageError(f"{what}: expected {expected or 'a tensor'}, got None")
     if expected is None and isinstance(content, list | tuple) and _holds_arrays(content):
-        return tuple(_convert(c, None, f"{what}[{i}]", casts, device) for i, c in enumerate(content))
+        return tuple(
+            _convert(c, None, f"{what}[{i}]", casts, device) for i, c in enumerate(content)
+        )
     return _convert_tensor(content, expected or TensorType(), what, casts, device)
 
 
@@ -76,9 +80,7 @@ def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.
         raise UsageError(f"{what}: no array can be made of it: {error}") from error
 
 
-def _check_shape(
-    shape: tuple[int, ...], expected: TensorType, what: str, element: DType
-) -> None:
+def _check_shape(shape: tuple[int, ...], expected: TensorType, what: str, element: DType) -> None:
     if expected.shape is None:
         return
     fits = len(shape) == len(expected.shape) and all(

@@ -23,7 +23,7 @@ class NDArray:
 
     @property
     def dtype(self) -> np.dtype:
-        """numpy's or ml_dtypes' type of the elements."""
+        """Numpy's or ml_dtypes' type of the elements."""
         return find_dtype(self.data.dtype).numpy
 
     @property
@@ -45,7 +45,9 @@ class NDArray:
     def copyto(self, target: "NDArray | DeviceContext") -> "NDArray":
         """Copy into another array, or into a new one on a device."""
         if isinstance(target, DeviceContext):
-            moved = self.data.to(target.device) if isinstance(self.data, torch.Tensor) else self.data
+            moved = (
+                self.data.to(target.device) if isinstance(self.data, torch.Tensor) else self.data
+            )
             return NDArray(moved)
         target[:] = self
         return target

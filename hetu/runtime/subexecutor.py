@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hetu.errors import HetuError, UsageError, show
+from hetu.errors import UsageError, show
 from hetu.ir import Graph, Node, Value, graph_of
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
@@ -66,7 +66,7 @@ class SubExecutor:
         try:
             with torch.set_grad_enabled(differentiates):
                 results = function(feeds, parameters)
-        except Exception as error:  # noqa: BLE001 - given its place in the graph and raised again
+        except Exception as error:
             raise explain(error, compiler.sources) from error
         self._apply(results[len(self._outputs) :])
         values = iter(results)
@@ -128,7 +128,9 @@ class SubExecutor:
             if value is None or not (value in self._store or value in self.graph.inputs):
                 known = ", ".join(show(value.name) for value in self.feeds) or "nothing"
                 label = key if isinstance(key, str) else getattr(key, "name", key)
-                raise UsageError(f"{self.name}: {show(label)} is no feed of this graph; it takes {known}")
+                raise UsageError(
+                    f"{self.name}: {show(label)} is no feed of this graph; it takes {known}"
+                )
             given[value] = content
         return given
 

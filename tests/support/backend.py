@@ -67,11 +67,15 @@ def all_cases() -> tuple[Case, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(
-            Case(source.name, kind, source) for kind in KINDS for source in load_model_tests(kind=kind)
+            Case(source.name, kind, source)
+            for kind in KINDS
+            for source in load_model_tests(kind=kind)
         )
 
 
-def assert_equal(actual: Any, expected: Any, where: str = "output") -> None:
+def assert_equal(
+    actual: Any, expected: Any, where: str = "output", rtol: float = RTOL, atol: float = ATOL
+) -> None:
     """Floats agree to the suite's tolerance, everything else exactly; types and shapes always."""
     if expected is None or actual is None:
         assert actual is None and expected is None, f"{where}: {actual!r} against {expected!r}"
@@ -80,15 +84,19 @@ def assert_equal(actual: Any, expected: Any, where: str = "output") -> None:
     elif isinstance(expected, list | tuple):
         assert len(actual) == len(expected), where
         for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
-            assert_equal(a, e, f"{where}[{i}]")
+            assert_equal(a, e, f"{where}[{i}]", rtol, atol)
     else:
-        _assert_arrays_equal(np.asarray(actual), np.asarray(expected), where)
+        _assert_arrays_equal(np.asarray(actual), np.asarray(expected), where, rtol, atol)
 
 
-def _assert_arrays_equal(actual: np.ndarray, expected: np.ndarray, where: str) -> None:
+def _assert_arrays_equal(
+    actual: np.ndarray, expected: np.ndarray, where: str, rtol: float, atol: float
+) -> None:
     assert actual.shape == expected.shape, f"{where}: {actual.shape} against {expected.shape}"
     if expected.dtype.kind in "OSU":
-        assert actual.reshape(-1).tolist() == [_text(t) for t in expected.reshape(-1).tolist()], where
+        assert actual.reshape(-1).tolist() == [_text(t) for t in expected.reshape(-1).tolist()], (
+            where
+        )
         return
     assert actual.dtype == expected.dtype, f"{where}: {actual.dtype} against {expected.dtype}"
     if expected.dtype.kind in "biu":
@@ -97,7 +105,7 @@ def _assert_arrays_equal(actual: np.ndarray, expected: np.ndarray, where: str) -
     is_small = np.dtype(expected.dtype).type.__module__ == ml_dtypes.__name__
     kind = np.float32 if is_small else expected.dtype
     np.testing.assert_allclose(
-        actual.astype(kind), expected.astype(kind), rtol=RTOL, atol=ATOL, err_msg=where
+        actual.astype(kind), expected.astype(kind), rtol=rtol, atol=atol, err_msg=where
     )
 
 

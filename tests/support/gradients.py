@@ -22,7 +22,9 @@ class Differentiable:
     def __init__(self, graph: Graph, feeds: list[Any]) -> None:
         variables = [value for value in graph.initializers if not value.constant]
         self._context = Context(generator=torch.Generator())
-        self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(graph)
+        self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(
+            graph
+        )
         self._parameters = [_doubled(to_torch(_array(value))) for value in variables]
         self._feeds = [_doubled(feed) for feed in feeds]
         self._weights: list[torch.Tensor] | None = None

@@ -1,8 +1,5 @@
 """Control flow: If and Loop; Scan has a file of its own."""
 
-import torch
-
-from hetu.convert import to_numpy
 from hetu.ops.kinds import Any, Body
 from hetu.ops.registry import op
 

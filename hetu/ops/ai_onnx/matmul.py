@@ -5,5 +5,5 @@ from hetu.ops.registry import op
 
 
 @op("MatMul")
-def matmul(a: Tensor, b: Tensor) -> Tensor:
+def mat_mul(a: Tensor, b: Tensor) -> Tensor:
     return a @ b

@@ -1,0 +1,95 @@
+"""Every kernel's signature is the schema that onnx states."""
+
+import builtins
+import keyword
+import re
+
+import onnx
+import pytest
+
+from hetu.ops.registry import Kernel, find, kernels
+
+STANDARD = [
+    kernel
+    for kernel in kernels()
+    if kernel.domain in ("", "ai.onnx.ml", "ai.onnx.preview.training")
+]
+
+standard = pytest.mark.parametrize(
+    "kernel", STANDARD, ids=lambda kernel: f"{kernel.domain}{kernel.op_type}-{kernel.since}"
+)
+
+
+def schema_of(kernel: Kernel) -> onnx.defs.OpSchema:
+    """The schema of the newest version that the kernel serves."""
+    domain = kernel.domain
+    newest = onnx.defs.get_schema(kernel.op_type, domain=domain).since_version
+    served = [
+        schema.since_version
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if (schema.domain, schema.name) == (domain, kernel.op_type)
+        and find(domain, kernel.op_type, schema.since_version) is kernel
+    ]
+    return onnx.defs.get_schema(kernel.op_type, max(served, default=newest), domain)
+
+
+def snake(op_type: str) -> str:
+    """CamelCase as snake_case; runs of capitals stay together."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", op_type)
+    return words.lower()
+
+
+@standard
+def test_name(kernel: Kernel) -> None:
+    name = snake(kernel.op_type)
+    newest = find(kernel.domain, kernel.op_type, 10**6)
+    if newest is not kernel:
+        assert kernel.function.__name__ == f"{name}_{kernel.since}"
+        return
+    is_taken = keyword.iskeyword(name) or hasattr(builtins, name)
+    assert kernel.function.__name__ == (f"{name}_" if is_taken else name)
+
+
+@standard
+def test_inputs(kernel: Kernel) -> None:
+    schema = schema_of(kernel)
+    option = onnx.defs.OpSchema.FormalParameterOption
+    plain = [i for i in schema.inputs if i.option != option.Variadic]
+    assert [p.name for p in kernel.inputs] == [argument_name(i.name) for i in plain]
+    for parameter, formal in zip(kernel.inputs, plain, strict=True):
+        assert parameter.required == (formal.option == option.Single), parameter.name
+    assert (kernel.variadic is not None) == (len(plain) < len(schema.inputs))
+
+
+def argument_name(name: str) -> str:
+    """An input's name in Python: lower case, with an underscore where Python has the word itself."""
+    lower = name.lower()
+    return f"{lower}_" if keyword.iskeyword(lower) else lower
+
+
+@standard
+def test_attributes(kernel: Kernel) -> None:
+    schema = schema_of(kernel)
+    assert set(kernel.attributes) == {argument_attribute(name) for name in schema.attributes}
+    for name, formal in schema.attributes.items():
+        parameter = kernel.attributes[argument_attribute(name)]
+        assert parameter.required == formal.required, name
+        if formal.default_value.type and parameter.default is not None:
+            default = onnx.helper.get_attribute_value(formal.default_value)
+            default = default.decode() if isinstance(default, bytes) else default
+            assert parameter.default == pytest.approx(default), name
+
+
+def argument_attribute(name: str) -> str:
+    """An attribute's name in Python: ONNX's own spelling."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+@standard
+def test_outputs(kernel: Kernel) -> None:
+    schema = schema_of(kernel)
+    option = onnx.defs.OpSchema.FormalParameterOption
+    if kernel.returns is not None:
+        assert len(kernel.returns) == len(schema.outputs)
+        required = sum(o.option == option.Single for o in schema.outputs)
+        assert kernel.n_required == required

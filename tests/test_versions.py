@@ -1,0 +1,111 @@
+"""Every version of every operator against ONNX Runtime, at exactly that opset, on random calls."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+import tests.versions  # noqa: F401 - registers the examples
+from hetu.onnx import load_onnx
+from hetu.ops.registry import kernels
+from hetu.runtime.executor import Executor
+from tests.support.backend import assert_equal
+from tests.support.examples import EXAMPLES, Call, Random
+from tests.support.exceptions import expect_failure
+
+REPETITIONS = 6
+OLDEST = 7
+"""ONNX Runtime says nothing reliable about older opsets."""
+
+NOT_IMPLEMENTED = (errors.NotImplemented, errors.InvalidGraph)
+
+
+def versions() -> Iterator[tuple[str, str, int]]:
+    """Each operator that hetu has a kernel for, at each version that changed it."""
+    operators = {(kernel.domain, kernel.op_type) for kernel in kernels() if kernel.domain == ""}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if (schema.domain, schema.name) in operators and not schema.deprecated:
+            yield schema.domain, schema.name, schema.since_version
+
+
+def oldest_served() -> list[tuple[str, str, int]]:
+    """Those versions, the ones before opset 7 represented by opset 7."""
+    return sorted({(d, n, max(v, OLDEST)) for d, n, v in versions()})
+
+
+@pytest.mark.parametrize(
+    ("domain", "op_type", "version"), oldest_served(), ids=lambda part: str(part)
+)
+def test_version(domain: str, op_type: str, version: int, request: pytest.FixtureRequest) -> None:
+    expect_failure(request, "versions", f"{op_type}-{version}")
+    make = EXAMPLES.get((domain, op_type))
+    assert make is not None, f"tests/versions has no example of {op_type}"
+    for seed in range(REPETITIONS):
+        call = make(Random(np.random.default_rng(seed)), version)
+        model = build(call, domain, op_type, version)
+        feeds = {
+            f"x{i}": x
+            for i, x in enumerate(call.inputs)
+            if x is not None and i not in call.constants
+        }
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options())
+        except NOT_IMPLEMENTED as error:
+            if any(
+                text in str(error)
+                for text in ("NOT_IMPLEMENTED", "is under development", "No Op registered")
+            ):
+                pytest.skip(f"ONNX Runtime: {error}")
+            raise
+        expected = session.run(None, feeds)
+        actual = run(model, feeds)
+        for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
+            where = f"seed {seed}, output {i}, attributes {call.attributes}"
+            assert_equal(ours, theirs, where, call.rtol, call.atol)
+
+
+def options() -> onnxruntime.SessionOptions:
+    """A session that runs the node as it is."""
+    session_options = onnxruntime.SessionOptions()
+    session_options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session_options.intra_op_num_threads = 1
+    session_options.log_severity_level = 4
+    return session_options
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[object]:
+    """hetu's results."""
+    loaded = load_onnx(model)
+    executor = Executor(list(loaded.outputs.values()), inference=None, seed=0)
+    return executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
+
+
+def build(call: Call, domain: str, op_type: str, version: int) -> onnx.ModelProto:
+    """A model of one node."""
+    names = ["" if x is None else f"x{i}" for i, x in enumerate(call.inputs)]
+    node = onnx.helper.make_node(
+        op_type, names, [f"y{i}" for i in range(call.outputs)], domain=domain,
+        **{name: attribute(value) for name, value in call.attributes.items()},
+    )  # fmt: skip
+    given = [(i, x) for i, x in enumerate(call.inputs) if x is not None]
+    infos = [info(f"x{i}", x) for i, x in given if i not in call.constants]
+    tensors = [onnx.numpy_helper.from_array(x, f"x{i}") for i, x in given if i in call.constants]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
+    graph = onnx.helper.make_graph([node], op_type, infos, outputs, tensors)
+    opsets = [onnx.helper.make_opsetid(domain, version)]
+    ir_version = onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=max(4, ir_version))
+
+
+def attribute(value: object) -> object:
+    """An attribute's value as onnx's helper takes it."""
+    return onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+
+
+def info(name: str, x: np.ndarray) -> onnx.ValueInfoProto:
+    """An input's type, without its sizes."""
+    element = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    return onnx.helper.make_tensor_value_info(name, element, [None] * x.ndim)
