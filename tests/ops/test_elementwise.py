@@ -1,6 +1,7 @@
 """What the comparison with ONNX Runtime leaves out: opsets below 7, bfloat16, rare types."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from hetu.ops.registry import find
 from hetu.runtime.executor import Executor
 
 
-def run(op_type: str, version: int, inputs: list[np.ndarray], **attributes: object) -> np.ndarray:
+def run(op_type: str, version: int, inputs: list[np.ndarray], **attributes: Any) -> np.ndarray:
     """The output of a model of one node."""
     names = [f"x{i}" for i in range(len(inputs))]
     node = onnx.helper.make_node(op_type, names, ["y"], **attributes)
