@@ -18,7 +18,7 @@ from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
 
 LEGACY_HINT = "consumed_inputs"
-"""An attribute of most operators of opset 1: which inputs may be overwritten. It changes no result."""
+"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
 
 @dataclass(frozen=True, slots=True)
