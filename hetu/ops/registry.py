@@ -1,8 +1,9 @@
 """Operators: `@op` turns a torch function into the kernel of one (domain, operator, version).
 
 The function's signature is the operator's schema: positional parameters are its inputs, keyword-only
-parameters its attributes. `ctx` (a `Context`) and `n_outputs` (how many outputs the node has) are
-reserved: a kernel that needs them names them.
+parameters its attributes. `ctx` (a `Context`), `n_outputs` (how many outputs the node has) and
+`unsigned` (whether the inputs in int64 are uint64, False by default) are reserved: a kernel that
+needs them names them.
 """
 
 import inspect
@@ -15,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from hetu.ops import kinds
 from hetu.types import AttributeKind
 
-RESERVED = ("ctx", "n_outputs")
+RESERVED = ("ctx", "n_outputs", "unsigned")
 REQUIRED = inspect.Parameter.empty
 
 _KIND_NAMES = {

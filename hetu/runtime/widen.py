@@ -22,6 +22,8 @@ def widened(function: Callable[..., Any], kernel: Kernel) -> Callable[..., Any]:
         positions = [i for i, value in enumerate(inputs) if _is_widened(kernel, i, value)]
         if not positions:
             return function(*inputs, **bodies)
+        if "unsigned" in kernel.reserved and any(_is_uint64(inputs[i]) for i in positions):
+            bodies["unsigned"] = True
         values, restore = _enter([inputs[i] for i in positions])
         arguments = list(inputs)
         for i, value in zip(positions, values, strict=True):
@@ -38,6 +40,10 @@ def _is_widened(kernel: Kernel, index: int, value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return True
     return isinstance(value, torch.Tensor) and dtype(value.dtype).is_widened
+
+
+def _is_uint64(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype is torch.uint64
 
 
 def _enter(values: Sequence[Any]) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Any]]:
