@@ -45,7 +45,7 @@ def _enter(values: Sequence[Any]) -> tuple[list[torch.Tensor], Callable[[torch.T
     """The values in computable form, and the way back for results."""
     if isinstance(values[0], np.ndarray):
         vocabulary = np.unique(np.concatenate([[""], *(value.reshape(-1) for value in values)]))
-        codes = [torch.from_numpy(np.searchsorted(vocabulary, value)) for value in values]
+        codes = [torch.as_tensor(np.searchsorted(vocabulary, value)) for value in values]
         return codes, lambda result: _decode(vocabulary, result)
     element = dtype(values[0].dtype)
     return [widen(value) for value in values], lambda result: _narrow(result, element)
