@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 import onnx
-from hetu.errors import ModelError, show
+from hetu.errors import ModelError, UsageError, show
 from hetu.ir import Attribute, SparseTensor, Tensor
 from hetu.types import (
     STRING,
@@ -55,6 +55,14 @@ def fill(proto: Any, **fields: str | int) -> Any:
     return proto
 
 
+def read_dtype(code: int) -> DType:
+    """The element type of a code. Raises `ModelError` for one that ONNX does not have."""
+    try:
+        return dtype(code)
+    except UsageError as error:
+        raise ModelError(str(error)) from error
+
+
 # Types ------------------------------------------------------------------------------------------
 
 
@@ -70,7 +78,7 @@ def read_type(proto: onnx.TypeProto) -> ValueType | None:
     if kind == "optional_type":
         return OptionalType(read_type(proto.optional_type.elem_type), proto.denotation)
     if kind == "map_type":
-        key = dtype(proto.map_type.key_type)
+        key = read_dtype(proto.map_type.key_type)
         return MapType(key, read_type(proto.map_type.value_type), proto.denotation)
     if kind == "opaque_type":
         return OpaqueType(proto.opaque_type.domain, proto.opaque_type.name, proto.denotation)
@@ -78,7 +86,7 @@ def read_type(proto: onnx.TypeProto) -> ValueType | None:
 
 
 def _read_tensor_type(proto: onnx.TypeProto.Tensor, sparse: bool, denotation: str) -> TensorType:
-    element = dtype(proto.elem_type) if proto.elem_type else None
+    element = read_dtype(proto.elem_type) if proto.elem_type else None
     if not proto.HasField("shape"):
         return TensorType(element, None, sparse, denotation)
     shape = tuple(_read_dim(dim) for dim in proto.shape.dim)
@@ -135,9 +143,8 @@ def _write_tensor_type(tensor_type: TensorType, proto: Any) -> None:
 def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
     """A tensor of a file. Raises `ModelError` where its data does not fit its type and dimensions."""
     try:
-        element = dtype(proto.data_type)
-        array = _read_array(proto, element, read_external)
-    except (ValueError, TypeError, KeyError) as error:
+        array = _read_array(proto, read_dtype(proto.data_type), read_external)
+    except (ModelError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"tensor {show(proto.name)}: {error}") from error
     is_packed = proto.HasField("raw_data") or proto.data_location == onnx.TensorProto.EXTERNAL
     return Tensor(

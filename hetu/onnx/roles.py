@@ -8,10 +8,12 @@ from enum import Enum
 import onnx
 from hetu.errors import UsageError, show
 from hetu.ops.registry import HOST_KINDS, find
-from hetu.types import dtype
+from hetu.types import DTYPES
 
 Trainable = bool | str | re.Pattern[str] | Collection[str] | Callable[[str], bool]
 """True: every weight; False: none; a regex that the whole name matches; names; or a predicate."""
+
+_FLOAT_CODES = frozenset(element.code for element in DTYPES if element.is_float)
 
 FunctionKey = tuple[str, str, str]
 Functions = Mapping[FunctionKey, onnx.FunctionProto]
@@ -32,7 +34,7 @@ class _Uses:
         dense = initializer if isinstance(initializer, onnx.TensorProto) else initializer.values
         self.name = dense.name
         self.rank = len(initializer.dims)
-        self.is_float = dtype(dense.data_type).is_float
+        self.is_float = dense.data_type in _FLOAT_CODES
         self.is_differentiable = False
 
 

@@ -13,6 +13,7 @@ from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Graph, Node, Tensor, Value
 from hetu.ops.kinds import Context
 from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
+from hetu.runtime.place import placed
 from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
 
@@ -66,6 +67,8 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
     _check_inputs(node, kernel)
     attributes, bodies = _attributes(node, kernel, context)
     function = partial(kernel.function, **attributes) if attributes else kernel.function
+    if context.device.type != "cpu":
+        function = placed(function, kernel, context.device)
     return Call(
         name=kernel.function.__name__,
         function=widened(function, kernel) if is_widened else function,

@@ -232,8 +232,10 @@ class _Writer:
         return self._names[value]
 
     def _constant(self, value: Value) -> Any:
+        """A constant's tensor; integers and single numbers stay on the host: see `place`."""
         assert isinstance(value.data, Tensor | SparseTensor)
-        return to_torch(value.data.array, self._compiler.context.device)
+        is_bulk = value.data.dtype.is_float and value.data.array.ndim > 0
+        return to_torch(value.data.array, self._compiler.context.device if is_bulk else None)
 
     def _define(self, stem: str, target: Any) -> str:
         name = f"{stem}_{next(self._defined)}"
