@@ -1,4 +1,4 @@
-"""Trains a CNN on handwritten digits, exports it to ONNX, loads it back, fine-tunes and exports again.
+"""Trains a CNN on handwritten digits, exports it, loads it back, fine-tunes it, exports it again.
 
     python examples/digits.py [--mnist mnist.pkl.gz] [--out out]
 
@@ -90,7 +90,13 @@ def make_executor(logits: ht.Value, rate: float) -> tuple[ht.Executor, ht.Value]
 
 
 def train(
-    executor: ht.Executor, x: ht.Value, labels: ht.Value, data: Data, epochs: int, title: str, history: History
+    executor: ht.Executor,
+    x: ht.Value,
+    labels: ht.Value,
+    data: Data,
+    epochs: int,
+    title: str,
+    history: History,
 ) -> None:
     """Train for some epochs, with a progress bar."""
     with Progress(console=CONSOLE) as progress:
@@ -100,7 +106,9 @@ def train(
                 loss, _ = executor.run("train", feed_dict={x: batch_x, labels: batch_y})
                 history.losses.append(loss.asnumpy().item())
                 progress.advance(task)
-            history.accuracies.append((len(history.losses), accuracy(predict(executor, x, data), data)))
+            history.accuracies.append(
+                (len(history.losses), accuracy(predict(executor, x, data), data))
+            )
             progress.update(task, description=f"{title}, accuracy {history.accuracies[-1][1]:.3f}")
 
 
@@ -113,7 +121,7 @@ def accuracy(logits: np.ndarray, data: Data) -> float:
 
 
 def check(path: Path, ours: np.ndarray, data: Data) -> float:
-    """Run a model in ONNX Runtime on the held-out digits; the largest difference from our logits."""
+    """Run a model in ONNX Runtime on the held-out digits; the largest difference from ours."""
     session = onnxruntime.InferenceSession(path)
     (theirs,) = session.run(None, {"X": data.test_x})
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -163,7 +171,9 @@ def main() -> None:
     plot(history, border, curves)
     table = Table("model", "file", "held-out accuracy", "largest difference from ONNX Runtime")
     for title, path, ours in rows:
-        table.add_row(title, str(path), f"{accuracy(ours, data):.4f}", f"{check(path, ours, data):.1e}")
+        table.add_row(
+            title, str(path), f"{accuracy(ours, data):.4f}", f"{check(path, ours, data):.1e}"
+        )
     CONSOLE.print(table)
     CONSOLE.print(f"{len(data.test_x)} held-out digits, curves in {curves}, "
                   f"{time.monotonic() - started:.0f} seconds")  # fmt: skip

@@ -38,9 +38,14 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_cycle_is_named() -> None:
     proto = model("g (float[2] x) => (float[2] y) { y = Relu(x) }")
-    nodes = [helper.make_node("Add", ["x", "b"], ["a"], name="first"), helper.make_node("Relu", ["a"], ["b"])]
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"]),
+    ]
     proto.graph.node.extend(nodes)
-    with pytest.raises(ModelError, match=r"cycle: .*Add 'first'.*Relu 'b'|cycle: .*Relu 'b'.*Add 'first'"):
+    with pytest.raises(
+        ModelError, match=r"cycle: .*Add 'first'.*Relu 'b'|cycle: .*Relu 'b'.*Add 'first'"
+    ):
         load_onnx(proto)
 
 

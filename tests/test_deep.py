@@ -11,7 +11,10 @@ DEPTH = 100_000
 
 
 def chain(length: int) -> onnx.ModelProto:
-    info = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("v0", f"v{length}")]
+    info = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2])
+        for name in ("v0", f"v{length}")
+    ]
     nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(length)]
     graph = helper.make_graph(nodes, "chain", info[:1], info[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

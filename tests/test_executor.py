@@ -14,7 +14,9 @@ from hetu.errors import RunError, UsageError
 
 
 def load(text: str, opset: int = 20) -> ht.onnx.LoadedModel:
-    return ht.onnx.load_onnx(parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}]> {text}'))
+    return ht.onnx.load_onnx(
+        parser.parse_model(f'<ir_version: 9, opset_import: ["" : {opset}]> {text}')
+    )
 
 
 def run(model: ht.onnx.LoadedModel, feeds: dict, as_numpy: bool = True) -> list:
@@ -34,12 +36,16 @@ def test_unpacking_and_contents() -> None:
     assert list(model.variables) == ["w"] and model.variables["w"].trainable
     assert model.opsets == {"": 20}
     assert model["w"] is model.variables["w"]
-    inputs, outputs = load("g (float x, float z) => (float y, float v) { y = Add(x, z) v = Neg(x) }")
+    inputs, outputs = load(
+        "g (float x, float z) => (float y, float v) { y = Add(x, z) v = Neg(x) }"
+    )
     assert [v.name for v in inputs] == ["x", "z"] and [v.name for v in outputs] == ["y", "v"]
 
 
 @pytest.mark.parametrize(
-    "feed", [X, torch.from_numpy(X), X.tolist(), ht.array(X), [[1, 2], [3, 4]]], ids=lambda f: type(f).__name__
+    "feed",
+    [X, torch.from_numpy(X), X.tolist(), ht.array(X), [[1, 2], [3, 4]]],
+    ids=lambda f: type(f).__name__,
 )
 def test_forms_of_feeds(feed: object) -> None:
     model = load(ADD)
@@ -93,7 +99,9 @@ def test_hand_built_feeds_take_any_numbers() -> None:
 
 
 def test_a_failing_operator_is_named() -> None:
-    model = load("g (float[A, B] x) => (float[A, C] y) <float[2,3] w = {1,2,3,4,5,6}> { y = MatMul(x, w) }")
+    model = load(
+        "g (float[A, B] x) => (float[A, C] y) <float[2,3] w = {1,2,3,4,5,6}> { y = MatMul(x, w) }"
+    )
     with pytest.raises(RunError, match=r"MatMul-20 'y' on \(float32\[2, 5\], float32\[2, 3\]\)"):
         run(model, {"x": np.zeros((2, 5), np.float32)})
 
@@ -122,7 +130,9 @@ def test_eval_node_list_plans_anew() -> None:
     x = ht.Variable(name="x")
     a, b = x + 1.0, x * 2.0
     executor = ht.Executor([a])
-    values = executor.run(eval_node_list=[b, a], feed_dict={x: [3.0]}, convert_to_numpy_ret_vals=True)
+    values = executor.run(
+        eval_node_list=[b, a], feed_dict={x: [3.0]}, convert_to_numpy_ret_vals=True
+    )
     assert [value.tolist() for value in values] == [[6.0], [4.0]]
     assert len(executor.run(feed_dict={x: [3.0]})) == 2
 
@@ -168,7 +178,9 @@ def test_dropout_follows_the_executor_not_the_file() -> None:
     np.testing.assert_array_equal(kept, ones)
     dropped, _ = executor.run("train", feed_dict={x: ones}, convert_to_numpy_ret_vals=True)
     assert set(dropped) == {0.0, 2.0}
-    as_filed = executor.run("validate", feed_dict={x: ones}, inference=None, convert_to_numpy_ret_vals=True)
+    as_filed = executor.run(
+        "validate", feed_dict={x: ones}, inference=None, convert_to_numpy_ret_vals=True
+    )
     assert set(as_filed[0]) == {0.0, 2.0}
 
 
@@ -176,7 +188,9 @@ def test_a_seed_makes_random_operators_reproducible() -> None:
     x, y = load(DROPOUT)
     ones = np.ones(100, np.float32)
     draws = [
-        ht.Executor([y], seed=5, inference=False).run(feed_dict={x: ones}, convert_to_numpy_ret_vals=True)[0]
+        ht.Executor([y], seed=5, inference=False).run(
+            feed_dict={x: ones}, convert_to_numpy_ret_vals=True
+        )[0]
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*draws)
@@ -192,7 +206,9 @@ def test_running_statistics_are_updated_in_training_and_exported(tmp_path) -> No
     x, y = model
     assert not model.variables["mean"].trainable and model.variables["s"].trainable
     loss = ht.op.ReduceSum(y * y, keepdims=0)
-    executor = ht.Executor({"train": [y, ht.optim.SGDOptimizer(0.0).minimize(loss)], "validate": [y]})
+    executor = ht.Executor(
+        {"train": [y, ht.optim.SGDOptimizer(0.0).minimize(loss)], "validate": [y]}
+    )
     batch = np.random.default_rng(0).normal(3, 2, (64, 2)).astype(np.float32)
     trained, _ = executor.run("train", feed_dict={x: batch}, convert_to_numpy_ret_vals=True)
     mean, var = batch.mean(0), batch.var(0)
@@ -217,7 +233,9 @@ def test_types_that_torch_cannot_compute_in_come_back_as_they_are(element: str) 
     out = [onnx.helper.make_tensor_value_info("y", code, ["B", "A"])]
     graph = onnx.helper.make_graph([node], "g", info, out)
     model = ht.onnx.load_onnx(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 28)], ir_version=14)
+        onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid("", 28)], ir_version=14
+        )
     )
     x = np.array([[0, 1, 2], [3, 1, 0]]).astype(dtype)
     (y,) = run(model, {"x": x})

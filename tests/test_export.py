@@ -20,8 +20,8 @@ FULL = """<
    doc_string: "what it is for", metadata_props: ["key": "value", "other": "thing"]
 >
 graph (float[N, 4] x, bool flag, float[N, 4] unused) => (float[N, M] y, float[N, 4] z)
-<float[4, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, int64[1] axes = {1}, float[2] idle = {1, 2},
- float[N, 4] scaled>
+<float[4, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, int64[1] axes = {1},
+ float[2] idle = {1, 2}, float[N, 4] scaled>
 {
    scaled = local.scale <factor: float = 0.5> (x)
    dead = Relu (x)
@@ -54,7 +54,9 @@ def full_model() -> onnx.ModelProto:
 
 def export(model: ht.onnx.LoadedModel, path: Path, **options: object) -> onnx.ModelProto:
     outputs = list(model.outputs.values())
-    return ht.onnx.export(ht.Executor(outputs), list(model.inputs.values()), outputs, path, **options)
+    return ht.onnx.export(
+        ht.Executor(outputs), list(model.inputs.values()), outputs, path, **options
+    )
 
 
 def test_everything_a_file_says_survives(tmp_path: Path) -> None:
@@ -181,7 +183,8 @@ def test_new_nodes_take_the_opset_of_what_they_are_built_on() -> None:
 
 
 def test_two_models_in_one_graph(tmp_path: Path) -> None:
-    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) <float[2] w = {%s}> { y = Add(x, w) }'
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[2] x) => (float[2] y) <float[2] w = {%s}> { y = Add(x, w) }"""
     first, second = (ht.onnx.load_onnx(parser.parse_model(text % w)) for w in ("1, 2", "10, 20"))
     total = first.outputs["y"] * second.outputs["y"]
     inputs = [first.inputs["x"], second.inputs["x"]]
@@ -190,7 +193,9 @@ def test_two_models_in_one_graph(tmp_path: Path) -> None:
     names = [info.name for info in proto.graph.input]
     assert names == ["x", "x_1"]
     ones = np.ones(2, np.float32)
-    (result,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {n: ones for n in names})
+    (result,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(
+        None, {n: ones for n in names}
+    )
     np.testing.assert_array_equal(result, [2 * 11, 3 * 21])
 
 
@@ -210,7 +215,9 @@ def test_hand_built_graphs_at_another_opset(opset: int, tmp_path: Path) -> None:
     for way, (inputs, outputs, options) in ways.items():
         path = tmp_path / f"{way}.onnx"
         shapes = {inputs: (1, 5)}
-        proto = ht.onnx.export(ht.Executor([outputs]), inputs, outputs, path, input_shapes=shapes, **options)
+        proto = ht.onnx.export(
+            ht.Executor([outputs]), inputs, outputs, path, input_shapes=shapes, **options
+        )
         assert [(o.domain, o.version) for o in proto.opset_import] == [("", opset)]
         onnx.checker.check_model(proto, full_check=True)
         (result,) = onnxruntime.InferenceSession(path).run(None, {"x": batch})

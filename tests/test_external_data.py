@@ -108,7 +108,14 @@ def test_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "entries",
-    [{"offset": 4}, {"offset": 1 << 62}, {"length": 23}, {"length": 25}, {"offset": -1}, {"offset": "x"}],
+    [
+        {"offset": 4},
+        {"offset": 1 << 62},
+        {"length": 23},
+        {"length": 25},
+        {"offset": -1},
+        {"offset": "x"},
+    ],
     ids=str,
 )
 def test_numbers_that_do_not_fit(entries: dict[str, object], tmp_path: Path) -> None:

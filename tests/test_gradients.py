@@ -71,7 +71,10 @@ def test_through_a_branch_that_captures() -> None:
     x, w = ht.Variable(name="x"), ht.Variable(name="w", value=W)
     flag = ht.Variable(name="flag", dtype=np.bool_)
     y = ht.op.If(
-        flag, then_branch=ht.body(lambda: x @ w), else_branch=ht.body(lambda: (x @ w) * 3.0), outputs=1
+        flag,
+        then_branch=ht.body(lambda: x @ w),
+        else_branch=ht.body(lambda: (x @ w) * 3.0),
+        outputs=1,
     )
     (g,) = ht.gradients(y, [w])
     expected = np.broadcast_to(X.sum(0)[:, None], W.shape)

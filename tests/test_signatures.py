@@ -62,7 +62,7 @@ def test_inputs(kernel: Kernel) -> None:
 
 
 def argument_name(name: str) -> str:
-    """An input's name in Python: lower case, with an underscore where Python has the word itself."""
+    """An input's name in Python: lower case, with an underscore where Python has the word."""
     lower = name.lower()
     return f"{lower}_" if keyword.iskeyword(lower) else lower
 

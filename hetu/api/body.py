@@ -8,7 +8,7 @@ from hetu.api.value import Value, make
 from hetu.types import TensorType, ValueType, dtype
 
 Example = ir.Value | ValueType | tuple[Any, Sequence[int | str | None]] | str
-"""What says a body input's type: a value of that type, a type, (dtype, shape), or a dtype's name."""
+"""What says a body input's type: a value of it, a type, (dtype, shape), or a dtype's name."""
 
 
 def body(function: Callable[..., Any], *inputs: Example, name: str = "body") -> ir.Graph:

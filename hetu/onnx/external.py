@@ -6,8 +6,8 @@ from io import RawIOBase
 from pathlib import Path
 
 import numpy as np
-
 import onnx
+
 from hetu.errors import ExternalDataError, show
 from hetu.onnx.proto import unpack
 from hetu.types import DType

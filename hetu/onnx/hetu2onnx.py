@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
+
 from hetu.convert import to_numpy
 from hetu.errors import LimitError, UnsupportedError, UsageError, show
 from hetu.ir import (

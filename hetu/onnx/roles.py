@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from enum import Enum
 
 import onnx
+
 from hetu.errors import UsageError, show
 from hetu.ops.registry import HOST_KINDS, find
 from hetu.types import DTYPES
@@ -72,13 +73,14 @@ def _selected(candidates: list[_Uses], trainable: Trainable) -> set[_Uses]:
     if missing:
         known = ", ".join(show(use.name) for use in candidates[:8])
         raise UsageError(
-            f"trainable: {', '.join(map(show, sorted(missing)))} is no weight of the model; it has {known}"
+            f"trainable: {', '.join(map(show, sorted(missing)))} is no weight of the model; "
+            f"it has {known}"
         )
     return {use for use in candidates if use.name in trainable}
 
 
 class _Scan:
-    """Walks graphs and function bodies; remembers which inputs of functions let gradients through."""
+    """Walks graphs and functions; remembers which inputs of functions let gradients through."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions

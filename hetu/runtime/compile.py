@@ -117,8 +117,8 @@ class Compiler:
 class _Writer:
     """Writes the source of one function, a line per node.
 
-    `names` holds what each value is called at the moment, `widened` the values that may be of a type
-    that torch cannot compute in.
+    `names` holds what each value is called at the moment, `widened` the values that may be of a
+    type that torch cannot compute in.
     """
 
     def __init__(

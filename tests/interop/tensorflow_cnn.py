@@ -1,7 +1,7 @@
 """Builds the CNN in TensorFlow's graph mode, freezes it and converts it with tf2onnx.
 
-Run as `python tensorflow_cnn.py FOLDER`, in a process of its own: writes `model.onnx`, and `run.npz`
-with a batch and TensorFlow's own results for it.
+Run as `python tensorflow_cnn.py FOLDER`, in a process of its own: writes `model.onnx`, and
+`run.npz` with a batch and TensorFlow's own results for it.
 """
 
 import sys

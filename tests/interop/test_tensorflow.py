@@ -1,4 +1,4 @@
-"""A CNN from TensorFlow through tf2onnx: loaded, checked, trained on real digits, exported again."""
+"""A CNN from TensorFlow through tf2onnx: loaded, checked, trained on digits, exported again."""
 
 import subprocess
 import sys
@@ -36,7 +36,9 @@ def test_agrees_with_onnx_runtime_and_tensorflow(converted: Path) -> None:
     x, y = hx.onnx2hetu.load_onnx(converted / "model.onnx")
     executor = ht.Executor([y], ctx=ht.cpu(0))
     (result,) = executor.run(feed_dict={x: run["x"]}, convert_to_numpy_ret_vals=True)
-    np.testing.assert_allclose(result, infer(converted / "model.onnx", run["x"]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        result, infer(converted / "model.onnx", run["x"]), rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(result, run["y"], rtol=1e-4, atol=1e-5)
 
 
