@@ -2,8 +2,8 @@
 
 The function's signature is the operator's schema: positional parameters are its inputs,
 keyword-only parameters its attributes. `ctx` (a `Context`), `n_outputs` (how many outputs the node
-has) and `unsigned` (whether the inputs in int64 are uint64, False by default) are reserved: a
-kernel that needs them names them.
+has) and `unsigned` (whether inputs in int64 are uint64, False by default) are reserved: a kernel
+that needs them names them.
 """
 
 import inspect

@@ -17,6 +17,9 @@ from hetu.runtime.place import placed
 from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
 
+LEGACY_HINT = "consumed_inputs"
+"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
@@ -107,6 +110,8 @@ def _attributes(
     bodies: dict[str, Graph] = {}
     for name, attribute in node.attributes.items():
         parameter = kernel.attributes.get(name)
+        if parameter is None and name == LEGACY_HINT:
+            continue
         if parameter is None:
             known = ", ".join(kernel.attributes) or "none"
             raise ModelError(f"{describe(node)}: unknown attribute {show(name)}; it has: {known}")

@@ -264,7 +264,9 @@ def _makes_widened(node: Node) -> bool:
     """Whether a node's attributes ask for a type that torch cannot compute in."""
     kernel = find_kernel(node)
     for name, attribute in node.attributes.items():
-        parameter = kernel.attributes[name]
+        parameter = kernel.attributes.get(name)
+        if parameter is None:
+            continue
         if parameter.kind == "DType" and attribute.value and dtype(attribute.value).is_widened:
             return True
         if parameter.kind in ("Tensor", "Strs") and may_be_widened(_attribute_dtype(attribute)):
