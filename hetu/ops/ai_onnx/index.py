@@ -6,6 +6,7 @@ import torch
 
 from hetu.ops.kinds import Ints, Tensor
 from hetu.ops.registry import op
+from hetu.ops.unsigned import ordered
 
 _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
@@ -50,17 +51,28 @@ def scatter(data: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0) ->
 
 @op("ScatterElements", since=11)
 def scatter_elements(
-    data: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    *,
+    axis: int = 0,
+    reduction: str = "none",
+    unsigned: bool = False,
 ) -> Tensor:
     positions = _positions(indices, data.shape[axis])
     if reduction == "none":
         return torch.scatter(data, axis, positions, updates)
-    return torch.scatter_reduce(data, axis, positions, updates, _REDUCTIONS[reduction])
+    return _reduce(data, axis, positions, updates, reduction, unsigned)
 
 
 @op("ScatterND", since=11)
 def scatter_nd(
-    data: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none"
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    *,
+    reduction: str = "none",
+    unsigned: bool = False,
 ) -> Tensor:
     depth = indices.shape[-1]
     index = indices.reshape(-1, depth).unbind(-1)
@@ -70,8 +82,21 @@ def scatter_nd(
     rows = _row_numbers(data.shape[:depth], index)
     flat = data.reshape(-1, *data.shape[depth:])
     positions = _along(rows, 0, flat.ndim).expand(slices.shape)
-    reduced = torch.scatter_reduce(flat, 0, positions, slices, _REDUCTIONS[reduction])
-    return reduced.reshape(data.shape)
+    return _reduce(flat, 0, positions, slices, reduction, unsigned).reshape(data.shape)
+
+
+def _reduce(
+    data: torch.Tensor,
+    axis: int,
+    positions: torch.Tensor,
+    updates: torch.Tensor,
+    reduction: str,
+    unsigned: bool,
+) -> torch.Tensor:
+    is_order = unsigned and reduction in ("max", "min")
+    data, updates = ordered(data, is_order), ordered(updates, is_order)
+    reduced = torch.scatter_reduce(data, axis, positions, updates, _REDUCTIONS[reduction])
+    return ordered(reduced, is_order)
 
 
 def _row_numbers(shape: Sequence[int], index: Sequence[torch.Tensor]) -> torch.Tensor:

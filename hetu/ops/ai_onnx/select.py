@@ -1,10 +1,10 @@
 """Choosing parts of a tensor: slices, masks, the largest or unique elements, triangles, one-hot."""
 
-import numpy as np
 import torch
 
 from hetu.ops.kinds import Any, Indices, Ints, Tensor
 from hetu.ops.registry import op
+from hetu.ops.unsigned import ordered
 
 
 @op("Slice", since=10)
@@ -43,10 +43,8 @@ def one_hot_9(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Te
 
 
 @op("NonZero", since=9)
-def non_zero(x: Any) -> Indices:
-    if isinstance(x, np.ndarray):
-        return torch.from_numpy((x != "").astype(np.bool_)).nonzero().T
-    return (x != 0).nonzero().T
+def non_zero(x: Tensor) -> Indices:
+    return x.nonzero().T
 
 
 @op("Compress", since=9)
@@ -58,14 +56,22 @@ def compress(input: Tensor, condition: Tensor, *, axis: int | None = None) -> Te
 
 @op("TopK", since=10)
 def top_k(
-    x: Tensor, k: int, *, axis: int = -1, largest: int = 1, sorted: int = 1
+    x: Tensor,
+    k: int,
+    *,
+    axis: int = -1,
+    largest: int = 1,
+    sorted: int = 1,
+    unsigned: bool = False,
 ) -> tuple[Tensor, Indices]:
     axis %= x.ndim
     if x.dtype in (torch.int64, torch.float64):
-        values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)
-        return values.narrow(axis, 0, k), indices.narrow(axis, 0, k)
-    keys = _distinct_keys(x, axis, bool(largest))
-    indices = keys.topk(k, dim=axis, largest=bool(largest), sorted=True).indices
+        keys = ordered(x.detach(), unsigned)
+        order = torch.sort(keys, dim=axis, descending=bool(largest), stable=True).indices
+        indices = order.narrow(axis, 0, k)
+    else:
+        keys = _distinct_keys(x.detach(), axis, bool(largest))
+        indices = keys.topk(k, dim=axis, largest=bool(largest), sorted=True).indices
     return x.gather(axis, indices), indices
 
 
@@ -76,7 +82,7 @@ def _distinct_keys(x: torch.Tensor, axis: int, largest: bool) -> torch.Tensor:
     takes ten times as long.
     """
     if x.is_floating_point():
-        bits = (x.detach().float() + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
+        bits = (x.float() + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
         x = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     ranks = torch.arange(x.shape[axis], device=x.device)
     ranks = ranks.reshape(-1, *(1,) * (x.ndim - axis - 1))
@@ -91,11 +97,13 @@ def top_k_1(x: Tensor, *, k: int, axis: int = -1) -> tuple[Tensor, Indices]:
 
 @op("Unique", since=11)
 def unique(
-    x: Tensor, *, axis: int | None = None, sorted: int = 1
+    x: Tensor, *, axis: int | None = None, sorted: int = 1, unsigned: bool = False
 ) -> tuple[Tensor, Indices | None, Indices | None, Indices | None]:
     if axis is None:
         x, axis = x.reshape(-1), 0
-    _, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True, dim=axis)
+    _, inverse, counts = torch.unique(
+        ordered(x.detach(), unsigned), return_inverse=True, return_counts=True, dim=axis
+    )
     positions = torch.arange(inverse.shape[0], device=x.device)
     last = torch.full_like(counts, inverse.shape[0])
     first = last.scatter_reduce(0, inverse, positions, "amin")
