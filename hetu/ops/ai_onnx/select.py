@@ -15,13 +15,24 @@ def slice_(
     steps = (1,) * len(starts) if steps is None else steps
     index, reversed_axes = [slice(None)] * data.ndim, []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        chosen = range(*slice(start, end, step).indices(data.shape[axis]))
+        chosen = _steps(start, end, step, data.shape[axis])
         if step < 0:
             reversed_axes.append(axis)
             chosen = chosen[::-1]
         index[axis] = slice(chosen.start, max(chosen.start, chosen.stop), chosen.step)
     sliced = data[tuple(index)]
     return sliced.flip(reversed_axes) if reversed_axes else sliced
+
+
+def _steps(start: int, end: int, step: int, size: int) -> range:
+    """The indices that a slice takes.
+
+    Backward from before the beginning is from the first element; in Python, it is nothing.
+    """
+    start, end = (bound + size if bound < 0 else bound for bound in (start, end))
+    if step > 0:
+        return range(min(max(start, 0), size), min(max(end, 0), size), step)
+    return range(min(max(start, 0), size - 1), min(max(end, -1), size - 1), step)
 
 
 @op("Slice")
