@@ -80,8 +80,8 @@ def assert_equal(
 ) -> None:
     """Floats agree to the suite's tolerance, everything else exactly; types and shapes always.
 
-    Numbers of 16 bits may differ by two units in the last place: the expected ones are rounded after
-    every step of the operator, ours only where the kernel rounds.
+    Numbers of 16 bits may differ by two units in the last place: the expected ones are rounded
+    after every step of the operator, ours only where the kernel rounds.
     """
     if expected is None or actual is None:
         assert actual is None and expected is None, f"{where}: {actual!r} against {expected!r}"
