@@ -10,8 +10,8 @@ Inputs and outputs:
 - `Ints`, `Floats`, `int`, `float`, `bool`: the elements of a host tensor, as Python values.
 - As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
 
-Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type code),
-`Tensor`, `Type`, `Body` (a graph).
+Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
+code), `Tensor`, `Type`, `Body` (a graph).
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ Strs = tuple[str, ...]
 Type = Annotated[ValueType, "Type"]
 
 __all__ = [
-    "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask", "Strings", "Strs",
-    "Tensor", "Type",
+    "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask",
+    "Strings", "Strs", "Tensor", "Type",
 ]  # fmt: skip
 
 

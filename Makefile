@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint format generate lock clean
+
+demo: .venv/examples
+	$(BIN)/python examples/digits.py
+
+test: .venv/test
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+lint: .venv/test .venv/lint
+	$(BIN)/ruff check hetu tests examples tools
+	$(BIN)/ruff format --check hetu tests examples tools
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/lint
+	$(BIN)/ruff check --fix hetu tests examples tools
+	$(BIN)/ruff format hetu tests examples tools
+
+# Writes what is generated from the operators' signatures: hetu/api/op.pyi and docs/operators.md.
+generate: .venv/test
+	$(BIN)/python -m tools.generate
+
+.venv/%: pyproject.toml requirements.lock | .venv
+	$(BIN)/pip install -q -e '.[$*]'
+	touch $@
+
+.venv:
+	$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv out

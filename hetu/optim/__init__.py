@@ -1,0 +1,25 @@
+"""Optimizers and learning-rate schedules."""
+
+from hetu.optim.optimizers import (
+    AdaGradOptimizer,
+    AdamOptimizer,
+    AdamWOptimizer,
+    AMSGradOptimizer,
+    LambOptimizer,
+    MomentumOptimizer,
+    Optimizer,
+    SGDOptimizer,
+)
+from hetu.optim.train_op import TrainOp
+
+__all__ = [
+    "AMSGradOptimizer",
+    "AdaGradOptimizer",
+    "AdamOptimizer",
+    "AdamWOptimizer",
+    "LambOptimizer",
+    "MomentumOptimizer",
+    "Optimizer",
+    "SGDOptimizer",
+    "TrainOp",
+]
