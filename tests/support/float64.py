@@ -8,6 +8,7 @@ from hetu.ir import Attribute, Graph, Node, Substitution, Tensor
 from hetu.ops.registry import find
 from hetu.types import dtype
 
+ZERO = Attribute("tensor", Tensor(np.zeros(1)))
 SMALLER = ("float32", "float16", "bfloat16")
 FLOAT64 = dtype("float64")
 
@@ -21,6 +22,8 @@ def in_float64(graph: Graph, values: Substitution | None = None) -> Graph:
             name: _attribute(node, name, attribute, values)
             for name, attribute in node.attributes.items()
         }
+        if node.op_type == "ConstantOfShape":
+            attributes.setdefault("value", ZERO)
         nodes.append(values.copy(node, tuple(map(values.optional, node.inputs)), attributes))
     return values.graph(graph, nodes)
 
