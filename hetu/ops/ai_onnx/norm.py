@@ -115,9 +115,9 @@ def _normalize(
         shape = (-1, *(1,) * (x.ndim - 2))
         mean, var, scale, b = (p.reshape(shape) for p in (mean, var, scale, b))
         return ((x - mean) * (var + epsilon).rsqrt() * scale + b).to(x.dtype)
-    parameters = (p.to(_parameter_type(x)) for p in (scale, b, mean, var))
+    scale, b, mean, var = (p.to(_parameter_type(x)) for p in (scale, b, mean, var))
     return torch.batch_norm(
-        _by_channel(x), *parameters, False, 0.0, epsilon, torch.backends.cudnn.enabled
+        _by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
     ).view_as(x)
 
 
@@ -126,7 +126,7 @@ def _normalize_batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The normalized batch, its mean and its population variance, without their gradients.
 
-    torch computes the statistics on its way: with momentum 1 they take the place of the running ones.
+    torch computes the statistics on its way: with momentum 1 they replace the running ones.
     """
     kind = _parameter_type(x)
     channels = _by_channel(x)
