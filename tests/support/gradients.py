@@ -40,6 +40,7 @@ class Differentiable:
         feeds = [next(given) if _is_float(feed) else feed for feed in self._feeds]
         assert self._context.generator is not None
         self._context.generator.manual_seed(0)
+        self._context.seeded.clear()
         results = self._function(feeds, self._parameters)
         floats = [result for result in _flat(results) if _is_float(result)]
         if self._weights is None:
