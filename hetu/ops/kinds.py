@@ -55,14 +55,24 @@ class Context:
     """What a run tells its kernels.
 
     `training` is None where nodes do as their own attributes say. `updates` receives the new values
-    of a kernel's buffers, as pairs (tensor that went in, tensor that replaces it).
+    of a kernel's buffers, as pairs (tensor that went in, tensor that replaces it). `seeded` holds
+    the generators of nodes with a seed of their own.
     """
 
     training: bool | None = None
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     updates: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    seeded: dict[int, torch.Generator] = field(default_factory=dict)
 
     def is_training(self, training_mode: bool) -> bool:
         """Whether a node that asks for `training_mode` trains in this run."""
         return training_mode if self.training is None else self.training
+
+    def generator_of(self, seed: int | None) -> torch.Generator | None:
+        """What a node with this seed draws from: one stream through all runs."""
+        if seed is None:
+            return self.generator
+        if seed not in self.seeded:
+            self.seeded[seed] = torch.Generator(self.device).manual_seed(seed)
+        return self.seeded[seed]

@@ -52,6 +52,7 @@ class Differentiable:
         ]
         assert self._context.generator is not None
         self._context.generator.manual_seed(0)
+        self._context.seeded.clear()
         results = self._function(feeds, self._parameters)
         floats = [result for result in _flat(results) if _is_float(result)]
         if self._weights is None:
