@@ -1,4 +1,4 @@
-"""Values between numpy and torch, and between the form they are stored in and the form kernels compute in."""
+"""Values between numpy and torch, and between the form stored and the form computed in."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ def _is_extension(element: DType) -> bool:
 
 
 def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Tensor | np.ndarray:
-    """A tensor that shares the array's memory where it can; string arrays stay numpy object arrays."""
+    """A tensor on the array's own memory where that can be; string arrays stay numpy arrays."""
     element = dtype(array.dtype)
     if element is STRING:
         return array if array.dtype == object else array.astype(object)
@@ -67,7 +67,7 @@ def widen(value: torch.Tensor) -> torch.Tensor:
 def narrow(value: torch.Tensor, element: DType) -> torch.Tensor:
     """The inverse of `widen`: integers wrap, floats round to nearest even."""
     if element.name in ("int4", "int2", "uint4", "uint2"):
-        return _wrap(value, element).view(element.torch)  # pyright: ignore[reportArgumentType]
+        return _wrap(value, element).view(element.torch)  # pyright: ignore
     if element.bits < 8:
         rounded = value.detach().cpu().numpy().astype(element.numpy)
         return to_torch(rounded, value.device)  # pyright: ignore[reportReturnType]

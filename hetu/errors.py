@@ -12,7 +12,7 @@ class ModelError(HetuError):
 
 
 class UnsupportedError(HetuError):
-    """The model is valid, but hetu cannot run or convert it; the message lists everything at once."""
+    """The model is valid, but hetu cannot run or convert it; the message lists all reasons."""
 
 
 class UsageError(HetuError):

@@ -11,21 +11,23 @@ import torch
 
 from hetu.errors import UsageError, show
 
+TorchType = torch.dtype
+
 
 @dataclass(frozen=True, slots=True)
 class DType:
     """One ONNX element type.
 
     `code` is its number in `TensorProto.DataType`. `torch` is the dtype that stores it, one element
-    per item; `compute` is the dtype kernels get it in, where torch cannot compute in `torch` itself.
+    per item; `compute` is the dtype kernels get, another one where torch cannot compute in it.
     Strings have neither: they are numpy object arrays.
     """
 
     name: str
     code: int
     numpy: np.dtype
-    torch: torch.dtype | None
-    compute: torch.dtype | None
+    torch: TorchType | None
+    compute: TorchType | None
 
     @property
     def is_float(self) -> bool:
@@ -53,10 +55,11 @@ _PACKED_BITS = {
 
 
 def _dtype(
-    code: int, numpy: object, torch_: torch.dtype, compute: torch.dtype | None = None
+    code: int, numpy: object, stored: TorchType | str, compute: TorchType | None = None
 ) -> DType:
     dtype = np.dtype(numpy)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return DType(dtype.name, code, dtype, torch_, compute or torch_)
+    storage: TorchType = getattr(torch, stored) if isinstance(stored, str) else stored
+    return DType(dtype.name, code, dtype, storage, compute or storage)
 
 
 # torch has no one-byte-per-element storage for 4- and 6-bit floats: dtypes of the same item size
@@ -82,14 +85,14 @@ DTYPES: tuple[DType, ...] = (
     _dtype(18, ml_dtypes.float8_e4m3fnuz, torch.float8_e4m3fnuz, torch.float32),
     _dtype(19, ml_dtypes.float8_e5m2, torch.float8_e5m2, torch.float32),
     _dtype(20, ml_dtypes.float8_e5m2fnuz, torch.float8_e5m2fnuz, torch.float32),
-    _dtype(21, ml_dtypes.uint4, torch.uint4, torch.int32),
-    _dtype(22, ml_dtypes.int4, torch.int4, torch.int32),
+    _dtype(21, ml_dtypes.uint4, "uint4", torch.int32),
+    _dtype(22, ml_dtypes.int4, "int4", torch.int32),
     _dtype(23, ml_dtypes.float4_e2m1fn, torch.float4_e2m1fn_x2, torch.float32),
     _dtype(24, ml_dtypes.float8_e8m0fnu, torch.float8_e8m0fnu, torch.float32),
-    _dtype(25, ml_dtypes.uint2, torch.uint2, torch.int32),
-    _dtype(26, ml_dtypes.int2, torch.int2, torch.int32),
-    _dtype(27, ml_dtypes.float6_e2m3fn, torch.uint6, torch.float32),
-    _dtype(28, ml_dtypes.float6_e3m2fn, torch.int6, torch.float32),
+    _dtype(25, ml_dtypes.uint2, "uint2", torch.int32),
+    _dtype(26, ml_dtypes.int2, "int2", torch.int32),
+    _dtype(27, ml_dtypes.float6_e2m3fn, "uint6", torch.float32),
+    _dtype(28, ml_dtypes.float6_e3m2fn, "int6", torch.float32),
 )
 
 _BY_CODE: Mapping[int, DType] = MappingProxyType({d.code: d for d in DTYPES})

@@ -34,7 +34,8 @@ def schema_of(kernel: Kernel) -> onnx.defs.OpSchema:
 
 
 def snake(op_type: str) -> str:
-    """CamelCase as snake_case; runs of capitals stay together."""
+    """CamelCase as snake_case; runs of capitals stay together, and so does NaN."""
+    op_type = op_type.replace("NaN", "Nan")
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", op_type)
     return words.lower()
 
@@ -62,7 +63,7 @@ def test_inputs(kernel: Kernel) -> None:
 
 
 def argument_name(name: str) -> str:
-    """An input's name in Python: lower case, with an underscore where Python has the word itself."""
+    """An input's name in Python: lower case, with an underscore where Python has the word."""
     lower = name.lower()
     return f"{lower}_" if keyword.iskeyword(lower) else lower
 

@@ -16,13 +16,15 @@ def gradients(
 ) -> list[Value]:
     """The gradients of `output_node` with respect to each of `node_list`.
 
-    The seed is ones, so that an output of several elements counts as their sum, unless `insert_grad`
-    gives one seed per output. A value that the output does not depend on has the gradient zero. The
-    results are ordinary values: gradients of gradients work. With `sparse`, which is for optimizers,
-    gradients of tables that are only looked up in are sparse tensors.
+    The seed is ones, so that an output of several elements counts as their sum, unless
+    `insert_grad` gives one seed per output. A value that the output does not depend on has the
+    gradient zero. The results are ordinary values: gradients of gradients work. With `sparse`,
+    which is for optimizers, gradients of tables that are only looked up in are sparse tensors.
     """
     if return_all:
-        raise UsageError("return_all: gradients are one node of the graph, there is no map of nodes")
+        raise UsageError(
+            "return_all: gradients are one node of the graph, there is no map of nodes"
+        )
     ys, xs, seeds = _as_list(output_node), _as_list(node_list), _as_list(insert_grad)
     if not xs:
         raise UsageError("gradients: node_list is empty")

@@ -260,8 +260,8 @@ def _index(value: Value, keys: Sequence[Any]) -> Value:
         axis += 1
     if bounds:
         starts, ends, axes, steps = (list(column) for column in zip(*bounds, strict=True))
-        uneven = {"steps": steps} if any(step != 1 for step in steps) else {}
-        value = make("Slice", value, starts=starts, ends=ends, axes=axes, **uneven)
+        uneven = steps if any(step != 1 for step in steps) else None
+        value = make("Slice", value, starts=starts, ends=ends, axes=axes, steps=uneven)
     if dropped:
         value = make("Squeeze", value, axes=dropped)
     return make("Unsqueeze", value, axes=added) if added else value

@@ -24,7 +24,7 @@ def next_serial() -> int:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Attribute:
-    """A static argument of a node; `reference` names the function attribute it stands for, if any."""
+    """A static argument of a node; `reference` names the function attribute it stands for."""
 
     kind: AttributeKind
     value: Any = None

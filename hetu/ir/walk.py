@@ -48,36 +48,48 @@ def dependencies(node: Node) -> Iterator[Value]:
         yield from captures(graph)
 
 
-def needed_nodes(outputs: Iterable[Value | None]) -> tuple[Node, ...]:
-    """The nodes behind some values, in topological order."""
-    found: dict[Node, None] = {}
-    pending = [value.node for value in outputs if value is not None and value.node is not None]
+def needed_nodes(outputs: Iterable[Value | None], inputs: Iterable[Value] = ()) -> tuple[Node, ...]:
+    """The nodes behind some values, in topological order; those behind `inputs` are left out."""
+    given = frozenset(inputs)
+    found: set[Node] = set()
+    pending = [value for value in outputs if value is not None]
     while pending:
-        node = pending.pop()
-        if node in found:
+        value = pending.pop()
+        if value.node is None or value.node in found or value in given:
             continue
-        found[node] = None
-        pending.extend(value.node for value in dependencies(node) if value.node is not None)
+        found.add(value.node)
+        pending.extend(dependencies(value.node))
     return tuple(sorted(found, key=lambda node: node.serial))
 
 
-def needed_leaves(outputs: Iterable[Value | None]) -> tuple[Value, ...]:
-    """The feeds and variables behind some values, in the order they were made."""
-    outputs = [value for value in outputs if value is not None]
-    leaves = {value for value in outputs if value.node is None}
-    for node in needed_nodes(outputs):
-        leaves.update(value for value in dependencies(node) if value.node is None)
+def needed_leaves(
+    outputs: Iterable[Value | None], inputs: Iterable[Value] = ()
+) -> tuple[Value, ...]:
+    """The feeds and variables behind some values, in the order they were made.
+
+    `inputs` count as feeds where they are reached.
+    """
+    outputs, given = [value for value in outputs if value is not None], frozenset(inputs)
+    reached = set(outputs)
+    for node in needed_nodes(outputs, given):
+        reached.update(dependencies(node))
+    leaves = (value for value in reached if value.node is None or value in given)
     return tuple(sorted(leaves, key=lambda value: value.serial))
 
 
-def graph_of(outputs: Iterable[Value | None], name: str = "") -> Graph:
-    """The graph behind some values: what they need and nothing else."""
-    outputs = tuple(outputs)
-    leaves = needed_leaves(outputs)
+def graph_of(
+    outputs: Iterable[Value | None], name: str = "", inputs: Iterable[Value] = ()
+) -> Graph:
+    """The graph behind some values: what they need and nothing else.
+
+    Where values among `inputs` are reached, they are taken as given.
+    """
+    outputs, given = tuple(outputs), frozenset(inputs)
+    leaves = needed_leaves(outputs, given)
     return Graph(
-        inputs=tuple(value for value in leaves if value.is_feed),
+        inputs=tuple(value for value in leaves if value.is_feed or value in given),
         outputs=outputs,
-        nodes=needed_nodes(outputs),
-        initializers=tuple(value for value in leaves if not value.is_feed),
+        nodes=needed_nodes(outputs, given),
+        initializers=tuple(v for v in leaves if not v.is_feed and v not in given),
         name=name,
     )

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import onnx
+
 from hetu.errors import ModelError, show
 from hetu.ir import Function
 from hetu.onnx.importer import FunctionKey, GraphReader
@@ -69,7 +71,7 @@ class SchemaBodies:
 
     def _proto(self, node: onnx.NodeProto, version: int) -> onnx.FunctionProto | None:
         try:
-            schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+            schema: Any = onnx.defs.get_schema(node.op_type, version, node.domain)
         except onnx.defs.SchemaError:
             return None
         if schema.has_function:

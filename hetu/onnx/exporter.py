@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import onnx
+
 from hetu.ir import (
     Attribute,
     Function,

@@ -2,11 +2,12 @@
 
 import os
 import stat
+from io import RawIOBase
 from pathlib import Path
 
 import numpy as np
-
 import onnx
+
 from hetu.errors import ExternalDataError, show
 from hetu.onnx.proto import unpack
 from hetu.types import DType
@@ -65,10 +66,11 @@ def _read(path: Path, offset: int, length: int, what: str) -> bytearray:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ExternalDataError(f"{what}: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ExternalDataError(f"{what}: not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ExternalDataError(f"{what}: not a regular file")
         if status.st_nlink != 1:
             raise ExternalDataError(f"{what}: the file has other names (hard links)")
         if offset + length > status.st_size:
@@ -81,9 +83,9 @@ def _read(path: Path, offset: int, length: int, what: str) -> bytearray:
     return data
 
 
-def _read_fully(file: "os.PathLike | object", target: memoryview, what: str) -> None:
+def _read_fully(file: RawIOBase, target: memoryview, what: str) -> None:
     while target:
-        count = file.readinto(target)  # pyright: ignore[reportAttributeAccessIssue]
+        count = file.readinto(target)
         if not count:
             raise ExternalDataError(f"{what}: the file shrank while it was read")
         target = target[count:]

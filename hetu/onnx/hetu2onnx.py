@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
+
 from hetu.convert import to_numpy
 from hetu.errors import LimitError, UnsupportedError, UsageError, show
 from hetu.ir import (
@@ -70,15 +71,10 @@ def _as_list(values: Value | Sequence[Value]) -> list[Value]:
 
 def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
     """The graph between inputs and outputs, with what the file had beside it."""
-    graph = graph_of(outputs)
+    graph = graph_of(outputs, inputs=inputs)
     missing = [value for value in graph.inputs if value not in inputs]
     if missing:
         raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
-    for value in inputs:
-        if value.node is not None:
-            raise UsageError(
-                f"{show(value.name)} is computed by {value.node.op_type}; it cannot be an input"
-            )
     _check_exportable(graph)
     initializers = tuple(value for value in graph.initializers if value not in inputs)
     graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
@@ -119,7 +115,6 @@ def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
             nodes.add(node)
     defaults = tuple(value for value in file.inputs if value.data is not None)
     inputs = file.inputs if list(graph.inputs) == feeds else (*graph.inputs, *defaults)
-    inputs = inputs if feeds or not graph.inputs else (*graph.inputs, *defaults)
     unused = tuple(value for value in file.initializers if value not in graph.initializers)
     full = replace(graph, initializers=(*graph.initializers, *unused))
     return replace(

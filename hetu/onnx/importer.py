@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import onnx
+
 from hetu.api.value import Value
 from hetu.errors import ModelError, show
 from hetu.ir import (
@@ -118,7 +119,8 @@ class GraphReader:
         version = self._opsets.get("" if proto.domain == "ai.onnx" else proto.domain)
         if version is None:
             raise ModelError(
-                f"{proto.op_type} {show(proto.name)}: no opset_import for its domain {show(proto.domain)}"
+                f"{proto.op_type} {show(proto.name)}: the model has no opset_import "
+                f"for its domain {show(proto.domain)}"
             )
         return version
 

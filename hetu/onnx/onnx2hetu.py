@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import onnx
 from google.protobuf.message import DecodeError
 
-import onnx
 from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model

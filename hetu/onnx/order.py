@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
+
 from hetu.errors import ModelError, show
 
 Scopes = Sequence[Container[str]]

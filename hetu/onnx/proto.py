@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
 import numpy as np
-
 import onnx
-from hetu.errors import ModelError, show
+from onnx import numpy_helper
+
+from hetu.errors import ModelError, UsageError, show
 from hetu.ir import Attribute, SparseTensor, Tensor
 from hetu.types import (
     STRING,
@@ -21,7 +22,6 @@ from hetu.types import (
     ValueType,
     dtype,
 )
-from onnx import numpy_helper
 
 ReadExternal = Callable[[onnx.TensorProto, DType], np.ndarray]
 
@@ -55,6 +55,14 @@ def fill(proto: Any, **fields: str | int) -> Any:
     return proto
 
 
+def read_dtype(code: int) -> DType:
+    """The element type of a code. Raises `ModelError` for one that ONNX does not have."""
+    try:
+        return dtype(code)
+    except UsageError as error:
+        raise ModelError(str(error)) from error
+
+
 # Types ------------------------------------------------------------------------------------------
 
 
@@ -70,7 +78,7 @@ def read_type(proto: onnx.TypeProto) -> ValueType | None:
     if kind == "optional_type":
         return OptionalType(read_type(proto.optional_type.elem_type), proto.denotation)
     if kind == "map_type":
-        key = dtype(proto.map_type.key_type)
+        key = read_dtype(proto.map_type.key_type)
         return MapType(key, read_type(proto.map_type.value_type), proto.denotation)
     if kind == "opaque_type":
         return OpaqueType(proto.opaque_type.domain, proto.opaque_type.name, proto.denotation)
@@ -78,7 +86,7 @@ def read_type(proto: onnx.TypeProto) -> ValueType | None:
 
 
 def _read_tensor_type(proto: onnx.TypeProto.Tensor, sparse: bool, denotation: str) -> TensorType:
-    element = dtype(proto.elem_type) if proto.elem_type else None
+    element = read_dtype(proto.elem_type) if proto.elem_type else None
     if not proto.HasField("shape"):
         return TensorType(element, None, sparse, denotation)
     shape = tuple(_read_dim(dim) for dim in proto.shape.dim)
@@ -133,11 +141,10 @@ def _write_tensor_type(tensor_type: TensorType, proto: Any) -> None:
 
 
 def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
-    """A tensor of a file. Raises `ModelError` where its data does not fit its type and dimensions."""
+    """A tensor of a file. Raises `ModelError` where its data does not fit its type and shape."""
     try:
-        element = dtype(proto.data_type)
-        array = _read_array(proto, element, read_external)
-    except (ValueError, TypeError, KeyError) as error:
+        array = _read_array(proto, read_dtype(proto.data_type), read_external)
+    except (ModelError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"tensor {show(proto.name)}: {error}") from error
     is_packed = proto.HasField("raw_data") or proto.data_location == onnx.TensorProto.EXTERNAL
     return Tensor(
@@ -167,10 +174,10 @@ def unpack(data: bytearray, element: DType, shape: tuple[int, ...]) -> np.ndarra
     return numpy_helper.to_array(proto)
 
 
-def pack(array: np.ndarray, element: DType) -> bytes | memoryview:
-    """The inverse of `unpack`; a view of the array's memory where that is what a file holds."""
+def pack(array: np.ndarray, element: DType) -> bytes:
+    """The inverse of `unpack`."""
     if element.bits >= 8:
-        return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        return np.ascontiguousarray(array).tobytes()
     return numpy_helper.from_array(array).raw_data
 
 
@@ -183,7 +190,7 @@ def write_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
     if element is STRING:
         proto.string_data.extend(write_text(str(text)) for text in array.reshape(-1))
     elif tensor.packed:
-        proto.raw_data = bytes(pack(array, element))
+        proto.raw_data = pack(array, element)
     else:
         typed = onnx.helper.make_tensor("", element.code, array.shape, array.reshape(-1), raw=False)
         proto.MergeFrom(_data_only(typed))
@@ -218,16 +225,14 @@ def write_sparse(tensor: SparseTensor, name: str | None = None) -> onnx.SparseTe
 
 # Attributes -------------------------------------------------------------------------------------
 
-_FIELDS: Mapping[str, str] = {
-    "float": "f", "int": "i", "string": "s", "tensor": "t", "graph": "g", "sparse_tensor": "sparse_tensor",
-    "type": "tp", "floats": "floats", "ints": "ints", "strings": "strings", "tensors": "tensors",
-    "graphs": "graphs", "sparse_tensors": "sparse_tensors", "types": "type_protos",
-}  # fmt: skip
+_SHORT_FIELDS = {"float": "f", "int": "i", "string": "s", "tensor": "t", "graph": "g", "type": "tp"}
 
+_FIELDS: Mapping[str, str] = {
+    kind: "type_protos" if kind == "types" else _SHORT_FIELDS.get(kind) or str(kind)
+    for kind in get_args(AttributeKind)
+}
 _CODES: Mapping[str, int] = {
-    kind: onnx.AttributeProto.AttributeType.Value(
-        {"type": "TYPE_PROTO", "types": "TYPE_PROTOS"}.get(kind, kind.upper())
-    )
+    kind: getattr(onnx.AttributeProto, kind.upper().replace("TYPE", "TYPE_PROTO"))
     for kind in get_args(AttributeKind)
 }
 _KINDS = {code: kind for kind, code in _CODES.items()}

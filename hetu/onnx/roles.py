@@ -1,17 +1,21 @@
 """What each initializer of a model is used for, hence which of them training may change."""
 
 import re
-from collections import ChainMap
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 import onnx
+
 from hetu.errors import UsageError, show
-from hetu.ops.registry import HOST_KINDS, find
-from hetu.types import dtype
+from hetu.ops.registry import HOST_KINDS, Kernel, find
+from hetu.types import DTYPES
 
 Trainable = bool | str | re.Pattern[str] | Collection[str] | Callable[[str], bool]
 """True: every weight; False: none; a regex that the whole name matches; names; or a predicate."""
+
+_FLOAT_CODES = frozenset(element.code for element in DTYPES if element.is_float)
+_GRADIENT_KINDS = frozenset({"Tensor", "Any"})
 
 FunctionKey = tuple[str, str, str]
 Functions = Mapping[FunctionKey, onnx.FunctionProto]
@@ -25,124 +29,127 @@ class Role(Enum):
     CONSTANT = "constant"
 
 
-class _Uses:
-    """Whether some use of an initializer lets a gradient through."""
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """How an initializer is used: whether a gradient reaches it, and whether a kernel keeps it."""
 
-    def __init__(self, initializer: onnx.TensorProto | onnx.SparseTensorProto) -> None:
-        dense = initializer if isinstance(initializer, onnx.TensorProto) else initializer.values
-        self.name = dense.name
-        self.rank = len(initializer.dims)
-        self.is_float = dtype(dense.data_type).is_float
-        self.is_differentiable = False
+    name: str
+    rank: int
+    is_reached: bool
+    is_state: bool
 
 
 def find_roles(model: onnx.ModelProto, trainable: Trainable) -> dict[str, Role]:
     """The role of every initializer, by name; branches that share a name share the role.
 
-    A float initializer of rank 1 or more is a weight unless all its uses take it as state or
-    settings. Raises `UsageError` where `trainable` names what the model does not have.
+    A float initializer of rank 1 or more is a weight if a gradient reaches it from an output; what
+    is taken only as state or as a setting is none. Raises `UsageError` where `trainable` names what
+    the model does not have.
     """
-    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    uses = _Scan(functions).graph(model.graph, opsets)
-    candidates = [use for use in uses if use.is_float and use.is_differentiable]
-    selected = _selected(candidates, trainable)
-    return {use.name: _role(use, use in selected) for use in uses}
+    scan = _Scan({(f.domain, f.name, f.overload): f for f in model.functions})
+    scan.graph(model.graph, {entry.domain: entry.version for entry in model.opset_import})
+    selected = _selected([use for use in scan.uses if use.is_reached], trainable)
+    roles = dict.fromkeys(scan.initializers, Role.CONSTANT)
+    for use in scan.uses:
+        if use.name in selected:
+            roles[use.name] = Role.WEIGHT
+        elif use.rank > 0 and (use.is_reached or use.is_state):
+            roles[use.name] = Role.STATE
+    return roles
 
 
-def _role(use: _Uses, is_selected: bool) -> Role:
-    if is_selected:
-        return Role.WEIGHT
-    return Role.STATE if use.is_float and use.rank > 0 else Role.CONSTANT
-
-
-def _selected(candidates: list[_Uses], trainable: Trainable) -> set[_Uses]:
+def _selected(candidates: list[_Use], trainable: Trainable) -> set[str]:
+    names = {use.name for use in candidates}
     if isinstance(trainable, bool):
-        return {use for use in candidates if trainable and use.rank > 0}
-    if isinstance(trainable, str):
-        trainable = re.compile(trainable)
-    if isinstance(trainable, re.Pattern):
-        pattern = trainable
-        return {use for use in candidates if pattern.fullmatch(use.name)}
+        return {use.name for use in candidates if trainable and use.rank > 0}
+    if isinstance(trainable, str | re.Pattern):
+        pattern = re.compile(trainable)
+        return {name for name in names if pattern.fullmatch(name)}
     if callable(trainable):
-        return {use for use in candidates if trainable(use.name)}
-    missing = set(trainable) - {use.name for use in candidates}
+        return {name for name in names if trainable(name)}
+    missing = sorted(set(trainable) - names)
     if missing:
         known = ", ".join(show(use.name) for use in candidates[:8])
         raise UsageError(
-            f"trainable: {', '.join(map(show, sorted(missing)))} is no weight of the model; it has {known}"
+            f"trainable: {', '.join(map(show, missing))} is no weight of the model; it has {known}"
         )
-    return {use for use in candidates if use.name in trainable}
+    return set(trainable)
 
 
 class _Scan:
-    """Walks graphs and function bodies; remembers which inputs of functions let gradients through."""
+    """Follows gradients backwards, from outputs to initializers, through graphs and functions.
+
+    `uses` holds the float initializers, `initializers` the names of all.
+    """
 
     def __init__(self, functions: Functions) -> None:
+        self.uses: list[_Use] = []
+        self.initializers: list[str] = []
         self._functions = functions
-        self._differentiable: dict[FunctionKey, set[str]] = {}
+        self._passing: dict[FunctionKey, set[str]] = {}
+        self._state: set[str] = set()
 
-    def graph(
-        self,
-        graph: onnx.GraphProto,
-        opsets: Mapping[str, int],
-        outer: MutableMapping[str, _Uses] | None = None,
-    ) -> list[_Uses]:
-        """The initializers of a graph and of all graphs in it, their uses filled in."""
-        uses = [_Uses(tensor) for tensor in (*graph.initializer, *graph.sparse_initializer)]
-        scope = ChainMap({use.name: use for use in uses}, outer if outer is not None else {})
-        for output in graph.output:
-            if output.name in scope:
-                scope[output.name].is_differentiable = True
-        for node in graph.node:
-            for name in self._differentiable_names(node, opsets):
-                if name in scope:
-                    scope[name].is_differentiable = True
-            for inner in subgraphs(node):
-                uses += self.graph(inner, opsets, scope)
-        return uses
+    def graph(self, graph: onnx.GraphProto, opsets: Mapping[str, int]) -> set[str]:
+        """The names that gradients of the graph's outputs reach; notes its initializers."""
+        reached = self._reached(graph.node, (info.name for info in graph.output), opsets)
+        for tensor in (*graph.initializer, *graph.sparse_initializer):
+            dense = tensor if isinstance(tensor, onnx.TensorProto) else tensor.values
+            self.initializers.append(dense.name)
+            if dense.data_type in _FLOAT_CODES:
+                is_state = dense.name in self._state
+                use = _Use(dense.name, len(tensor.dims), dense.name in reached, is_state)
+                self.uses.append(use)
+        return reached
 
-    def _differentiable_names(
-        self, node: onnx.NodeProto, opsets: Mapping[str, int]
-    ) -> Iterator[str]:
+    def _reached(
+        self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str], opsets: Mapping[str, int]
+    ) -> set[str]:
+        reached = set(outputs)
+        for node in reversed(list(nodes)):
+            for graph in subgraphs(node):
+                reached |= self.graph(graph, opsets)
+            if any(name in reached for name in node.output):
+                reached.update(self._passed_on(node, opsets))
+        return reached
+
+    def _passed_on(self, node: onnx.NodeProto, opsets: Mapping[str, int]) -> Iterator[str]:
+        """The inputs that a gradient of a node's outputs goes on to."""
         key = (node.domain, node.op_type, node.overload)
         if key in self._functions:
-            passing = self._function(key)
-            parameters = self._functions[key].input
-            yield from (n for n, p in zip(node.input, parameters, strict=False) if p in passing)
+            parameters = zip(node.input, self._functions[key].input, strict=False)
+            yield from (name for name, p in parameters if p in self._function(key))
             return
         kernel = find(node.domain, node.op_type, opsets.get(node.domain, 1))
+        if kernel is None:
+            yield from node.input
+            return
+        has_gradient = _has_gradient(node, kernel)
         for index, name in enumerate(node.input):
-            parameter = kernel.input_at(index) if kernel else None
-            if (
-                kernel is None
-                or parameter is None
-                or (
-                    parameter.kind not in HOST_KINDS
-                    and parameter.name
-                    not in (
-                        *kernel.buffers,
-                        *kernel.fixed,
-                    )
-                )
-            ):
+            parameter = kernel.input_at(index)
+            if parameter is None or parameter.kind in HOST_KINDS:
+                continue
+            if parameter.name in (*kernel.buffers, *kernel.fixed):
+                self._state.add(name)
+            elif has_gradient:
                 yield name
 
     def _function(self, key: FunctionKey) -> set[str]:
-        """The inputs of a function that let gradients through."""
-        if key in self._differentiable:
-            return self._differentiable[key]
-        self._differentiable[key] = set()  # a function that calls itself is refused elsewhere
-        function = self._functions[key]
-        opsets = {entry.domain: entry.version for entry in function.opset_import}
-        found = set(function.output)
-        pending = list(function.node)
-        while pending:
-            node = pending.pop()
-            found.update(self._differentiable_names(node, opsets))
-            pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
-        self._differentiable[key] = found & set(function.input)
-        return self._differentiable[key]
+        """The names in a function's body that gradients of its outputs reach."""
+        if key not in self._passing:
+            self._passing[key] = set()  # a function that calls itself is refused elsewhere
+            function = self._functions[key]
+            opsets = {entry.domain: entry.version for entry in function.opset_import}
+            self._passing[key] = self._reached(function.node, function.output, opsets)
+        return self._passing[key]
+
+
+def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:
+    """Whether some output of a node is one that gradients go through."""
+    for attribute in node.attribute:
+        parameter = kernel.attributes.get(attribute.name)
+        if parameter is not None and parameter.kind == "DType" and attribute.i:
+            return attribute.i in _FLOAT_CODES
+    return kernel.returns is None or not _GRADIENT_KINDS.isdisjoint(kernel.returns)
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import onnx
+
 from hetu.errors import UnsupportedError
 from hetu.ir import Graph, Model, nested_graphs
 from hetu.passes.restamp import different_nodes, restamp
@@ -24,7 +25,7 @@ def settle_versions(
         conflicts = different_nodes(graph, domain, version)
         if conflicts:
             raise UnsupportedError(
-                f"{describe(conflicts[0])} and {len(conflicts) - 1} more nodes mean something else at "
+                f"{describe(conflicts[0])} and {len(conflicts) - 1} more nodes differ at "
                 f"version {version}, which the rest of the graph is made for"
             )
         if any(

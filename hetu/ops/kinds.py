@@ -10,8 +10,8 @@ Inputs and outputs:
 - `Ints`, `Floats`, `int`, `float`, `bool`: the elements of a host tensor, as Python values.
 - As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
 
-Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type code),
-`Tensor`, `Body` (a graph).
+Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
+code), `Tensor`, `Body` (a graph).
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ Floats = tuple[float, ...]
 Strs = tuple[str, ...]
 
 __all__ = [
-    "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask", "Strings", "Strs",
-    "Tensor",
+    "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask",
+    "Strings", "Strs", "Tensor",
 ]  # fmt: skip
 
 

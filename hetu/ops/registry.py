@@ -1,8 +1,9 @@
 """Operators: `@op` turns a torch function into the kernel of one (domain, operator, version).
 
-The function's signature is the operator's schema: positional parameters are its inputs, keyword-only
-parameters its attributes. `ctx` (a `Context`) and `n_outputs` (how many outputs the node has) are
-reserved: a kernel that needs them names them.
+The function's signature is the operator's schema: positional parameters are its inputs,
+keyword-only parameters its attributes. `ctx` (a `Context`), `n_outputs` (how many outputs the node
+has) and `unsigned` (whether inputs in int64 are uint64, False by default) are reserved: a kernel
+that needs them names them.
 """
 
 import inspect
@@ -15,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from hetu.ops import kinds
 from hetu.types import AttributeKind
 
-RESERVED = ("ctx", "n_outputs")
+RESERVED = ("ctx", "n_outputs", "unsigned")
 REQUIRED = inspect.Parameter.empty
 
 _KIND_NAMES = {
@@ -23,9 +24,11 @@ _KIND_NAMES = {
     kinds.Strs: "Strs", kinds.DType: "DType", kinds.Body: "Body", Any: "Any",
     int: "int", float: "float", bool: "bool", str: "str", bytes: "bytes",
 }  # fmt: skip
+
 ATTRIBUTE_KINDS: dict[str, AttributeKind] = {
-    "int": "int", "bool": "int", "DType": "int", "float": "float", "str": "string", "bytes": "string",
-    "Ints": "ints", "Floats": "floats", "Strs": "strings", "Tensor": "tensor", "Body": "graph",
+    "int": "int", "bool": "int", "DType": "int", "float": "float", "str": "string",
+    "bytes": "string", "Ints": "ints", "Floats": "floats", "Strs": "strings",
+    "Tensor": "tensor", "Body": "graph",
 }  # fmt: skip
 """What ONNX calls the attribute that a parameter of each kind takes."""
 
@@ -52,9 +55,10 @@ class Parameter:
 class Kernel:
     """A torch function with the schema that its signature states.
 
-    `variadic` is the parameter of the inputs beyond `inputs`. `returns` holds one kind per output, or
-    None for the variadic form `tuple[kind, ...]`; the first `n_required` outputs are not optional. In training, a kernel with `buffers` returns their
-    new values after its outputs. `fixed` names inputs that hold no weights: no optimizer touches them.
+    `variadic` is the parameter of the inputs beyond `inputs`. `returns` holds one kind per output,
+    or None for the variadic form `tuple[kind, ...]`; the first `n_required` outputs are not
+    optional. In training, a kernel with `buffers` returns their new values after its outputs.
+    `fixed` names inputs that hold no weights: no optimizer touches them.
     """
 
     function: Callable[..., Any]
@@ -99,7 +103,7 @@ def op(
     fixed: tuple[str, ...] = (),
     body: str = "",
 ) -> Callable[[Function], Function]:
-    """Register the decorated function as the kernel of `op_type` from version `since` of `domain` on.
+    """Register the decorated function as the kernel of an operator from version `since` on.
 
     `buffers`: inputs whose new values the kernel returns, after its outputs, when it trains.
     `fixed`: inputs that are no weights (scales, zero points, ...).

@@ -16,7 +16,10 @@ from hetu.optim.train_op import TrainOp
 
 
 class Optimizer(ABC):
-    """An update rule. `learning_rate` is a number or a scheduler; `l2reg` adds `l2reg * p` to gradients."""
+    """An update rule.
+
+    `learning_rate` is a number or a scheduler; `l2reg` adds `l2reg * p` to dense gradients.
+    """
 
     def __init__(self, learning_rate: Any, l2reg: float = 0) -> None:
         is_scheduler = isinstance(learning_rate, FixedScheduler)

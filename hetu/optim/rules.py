@@ -24,26 +24,32 @@ class Momentum(torch.optim.Optimizer):
         nesterov: bool,
         weight_decay: float = 0.0,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+        }
         super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            steps = _scaled_gradients(params, group)
-            velocities = [_state(self, p, "momentum_v") for p in params]
-            if group["nesterov"]:
-                torch._foreach_sub_(velocities, steps)
-                torch._foreach_mul_(velocities, group["momentum"])
-                torch._foreach_sub_(params, steps)
-            else:
-                torch._foreach_mul_(velocities, group["momentum"])
-                torch._foreach_sub_(velocities, steps)
-            torch._foreach_add_(params, velocities)
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step(p, p.grad, group)
+
+    def _step(self, p: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            gradient = gradient.add(p, alpha=group["weight_decay"])
+        velocity, lr = _state(self, p, "momentum_v"), group["lr"]
+        if group["nesterov"]:
+            velocity.sub_(gradient, alpha=lr).mul_(group["momentum"])
+            p.add_(velocity).sub_(gradient, alpha=lr)
+        else:
+            velocity.mul_(group["momentum"]).sub_(gradient, alpha=lr)
+            p.add_(velocity)
 
 
 class Lamb(torch.optim.Optimizer):
@@ -57,7 +63,9 @@ class Lamb(torch.optim.Optimizer):
         eps: float,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -79,13 +87,6 @@ class Lamb(torch.optim.Optimizer):
         size, length = p.norm(), update.norm()
         ratio = torch.where((size > 0) & (length > 0), size / length, torch.ones_like(size))
         p.sub_((update + group["weight_decay"] * p) * (group["lr"] * ratio))
-
-
-def _scaled_gradients(params: list[torch.Tensor], group: dict[str, Any]) -> tuple[torch.Tensor, ...]:
-    gradients = [p.grad for p in params]
-    if group["weight_decay"]:
-        gradients = torch._foreach_add(gradients, params, alpha=group["weight_decay"])
-    return torch._foreach_mul(gradients, group["lr"])
 
 
 def _state(optimizer: torch.optim.Optimizer, p: torch.Tensor, name: str) -> torch.Tensor:

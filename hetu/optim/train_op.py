@@ -112,7 +112,9 @@ class TrainOp(Update):
         part.grad = gradient.values()
         alone = self.optimizer.rule([part], l2reg=0)
         state = rule.state[param]
-        alone.state[part] = {k: v[rows] if _is_per_element(v, param) else v for k, v in state.items()}
+        alone.state[part] = {
+            k: v[rows] if _is_per_element(v, param) else v for k, v in state.items()
+        }
         alone.step()
         with torch.no_grad():
             param[rows] = part

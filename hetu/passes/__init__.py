@@ -1,1 +1,1 @@
-"""Graph to graph, one pass per file. Passes work on the runtime's copy, never on what is exported."""
+"""Graph to graph, one pass per file; they work on copies, a loaded graph stays as it is."""

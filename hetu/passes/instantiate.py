@@ -1,4 +1,4 @@
-"""A function's body for one call: references to the function's attributes become the call's values."""
+"""A function's body for one call: references to attributes become the call's values."""
 
 from collections.abc import Mapping
 from dataclasses import replace

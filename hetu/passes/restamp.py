@@ -19,7 +19,7 @@ def different_nodes(graph: Graph, domain: str, version: int) -> list[Node]:
 
 
 def restamp(graph: Graph, domain: str, version: int) -> Graph:
-    """The graph with every node of a domain at `version`; no node may be among `different_nodes`."""
+    """The graph with every node of a domain at `version`; none may be among `different_nodes`."""
     return _restamp(graph, domain, version, Substitution())
 
 

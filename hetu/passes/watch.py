@@ -20,9 +20,8 @@ def watch(graph: Graph) -> Graph:
     differentiated = set(needed_nodes(value for node in gradients for value in node.inputs))
     values = Substitution()
     nodes = []
-    for value in (*graph.inputs, *graph.initializers):
-        if value in watched:
-            nodes.append(_watch_node(value, value, values))
+    leaves = [value for value in (*graph.inputs, *graph.initializers) if value in watched]
+    nodes += [_watch_node(value, value, values) for value in leaves]
     for node in graph.nodes:
         fresh = values.node(node)
         if node in gradients:

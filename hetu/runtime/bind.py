@@ -13,8 +13,12 @@ from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Graph, Node, Tensor, Value
 from hetu.ops.kinds import Context
 from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
+from hetu.runtime.place import placed
 from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
+
+LEGACY_HINT = "consumed_inputs"
+"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
     _check_inputs(node, kernel)
     attributes, bodies = _attributes(node, kernel, context)
     function = partial(kernel.function, **attributes) if attributes else kernel.function
+    if context.device.type != "cpu":
+        function = placed(function, kernel, context.device)
     return Call(
         name=kernel.function.__name__,
         function=widened(function, kernel) if is_widened else function,
@@ -104,6 +110,8 @@ def _attributes(
     bodies: dict[str, Graph] = {}
     for name, attribute in node.attributes.items():
         parameter = kernel.attributes.get(name)
+        if parameter is None and name == LEGACY_HINT:
+            continue
         if parameter is None:
             known = ", ".join(kernel.attributes) or "none"
             raise ModelError(f"{describe(node)}: unknown attribute {show(name)}; it has: {known}")

@@ -117,8 +117,8 @@ class Compiler:
 class _Writer:
     """Writes the source of one function, a line per node.
 
-    `names` holds what each value is called at the moment, `widened` the values that may be of a type
-    that torch cannot compute in.
+    `names` holds what each value is called at the moment, `widened` the values that may be of a
+    type that torch cannot compute in.
     """
 
     def __init__(
@@ -232,8 +232,10 @@ class _Writer:
         return self._names[value]
 
     def _constant(self, value: Value) -> Any:
+        """A constant's tensor; integers and single numbers stay on the host: see `place`."""
         assert isinstance(value.data, Tensor | SparseTensor)
-        return to_torch(value.data.array, self._compiler.context.device)
+        is_bulk = value.data.dtype.is_float and value.data.array.ndim > 0
+        return to_torch(value.data.array, self._compiler.context.device if is_bulk else None)
 
     def _define(self, stem: str, target: Any) -> str:
         name = f"{stem}_{next(self._defined)}"
@@ -262,7 +264,9 @@ def _makes_widened(node: Node) -> bool:
     """Whether a node's attributes ask for a type that torch cannot compute in."""
     kernel = find_kernel(node)
     for name, attribute in node.attributes.items():
-        parameter = kernel.attributes[name]
+        parameter = kernel.attributes.get(name)
+        if parameter is None:
+            continue
         if parameter.kind == "DType" and attribute.value and dtype(attribute.value).is_widened:
             return True
         if parameter.kind in ("Tensor", "Strs") and may_be_widened(_attribute_dtype(attribute)):

@@ -20,9 +20,9 @@ from hetu.runtime.update import Update
 _AUTOMATIC = object()
 
 _IGNORED = frozenset({
-    "comm_mode", "use_sparse_pull", "cstable_policy", "bsp", "prefetch", "enable_lazy", "cache_bound",
-    "log_path", "logger", "project", "run_name", "run_id", "pipeline", "dist_strategy", "use_preduce",
-    "overlap", "use_nccl_collectives", "dynamic_memory",
+    "comm_mode", "use_sparse_pull", "cstable_policy", "bsp", "prefetch", "enable_lazy",
+    "cache_bound", "log_path", "logger", "project", "run_name", "run_id", "pipeline",
+    "dist_strategy", "use_preduce", "overlap", "use_nccl_collectives", "dynamic_memory",
 })  # fmt: skip
 """Options of the original that concern several machines; accepted, with a warning, and ignored."""
 
@@ -75,8 +75,8 @@ class Executor:
         """Evaluate the subgraph `name`; results in its order, None for train operators.
 
         `eval_node_list` plans the subgraph anew. Feeds are keyed by value or name; arrays, tensors,
-        lists and NDArrays are accepted. Raises `UsageError` for feeds that do not fit and `RunError`
-        where an operator fails.
+        lists and NDArrays are accepted. Raises `UsageError` for feeds that do not fit and
+        `RunError` where an operator fails.
         """
         if not isinstance(name, str):
             name, eval_node_list = "default", name
@@ -119,7 +119,7 @@ class Executor:
         self.store.load_state_dict({n: torch.as_tensor(v) for n, v in state.items()})
 
     def save(self, file_path: str, file: str = "checkpoint", others: Any = None) -> None:
-        """Write variables, optimizer states and random state to `file_path/file`, as safetensors."""
+        """Write variables, optimizer and random states to `file_path/file`, as safetensors."""
         save_checkpoint(file_path, file, self.store, self.updates, self._generator, others)
 
     def load(self, file_path: str, file: str = "checkpoint", consider_splits: bool = False) -> Any:

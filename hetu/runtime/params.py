@@ -47,7 +47,7 @@ class ParameterStore:
         return self[value]
 
     def replace(self, updates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Put new tensors in the place of old ones; what is not a variable's value is passed over."""
+        """Put new tensors in the place of old ones; those of no variable are passed over."""
         positions = {id(tensor): i for i, tensor in enumerate(self.tensors)} if updates else {}
         for old, new in updates:
             if id(old) in positions:

@@ -22,6 +22,8 @@ def widened(function: Callable[..., Any], kernel: Kernel) -> Callable[..., Any]:
         positions = [i for i, value in enumerate(inputs) if _is_widened(kernel, i, value)]
         if not positions:
             return function(*inputs, **bodies)
+        if "unsigned" in kernel.reserved and any(_is_uint64(inputs[i]) for i in positions):
+            bodies["unsigned"] = True
         values, restore = _enter([inputs[i] for i in positions])
         arguments = list(inputs)
         for i, value in zip(positions, values, strict=True):
@@ -40,11 +42,15 @@ def _is_widened(kernel: Kernel, index: int, value: Any) -> bool:
     return isinstance(value, torch.Tensor) and dtype(value.dtype).is_widened
 
 
+def _is_uint64(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype is torch.uint64
+
+
 def _enter(values: Sequence[Any]) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Any]]:
     """The values in computable form, and the way back for results."""
     if isinstance(values[0], np.ndarray):
         vocabulary = np.unique(np.concatenate([value.reshape(-1) for value in values]))
-        codes = [torch.from_numpy(np.searchsorted(vocabulary, value)) for value in values]
+        codes = [torch.as_tensor(np.searchsorted(vocabulary, value)) for value in values]
         return codes, lambda result: _decode(vocabulary, result)
     element = dtype(values[0].dtype)
     return [widen(value) for value in values], lambda result: _narrow(result, element)

@@ -80,7 +80,7 @@ class Random:
 
     def bools(self, *shape: int) -> np.ndarray:
         """Random truth values."""
-        return self.source.random(shape) < 0.5
+        return np.asarray(self.source.random(shape) < 0.5)
 
     def axis(self, x: np.ndarray, negative: bool = True) -> int:
         """An axis of `x`, counted from the front or, if `negative`, also from the back."""

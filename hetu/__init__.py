@@ -1,0 +1,1 @@
+"""hetu: ONNX models that train."""

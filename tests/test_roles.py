@@ -1,0 +1,80 @@
+"""Which initializers are trained."""
+
+import re
+
+import numpy as np
+import pytest
+from onnx import parser
+
+import hetu as ht
+
+MODEL = """<ir_version: 9, opset_import: ["" : 17, "f" : 1]>
+g (float[N, 2, H, W] x, bool c) => (float[N, 2, P, Q] y)
+<float[2, 2, 1, 1] kernel, float[2] scale, float[2] shift, float[2] mean, float[2] variance,
+ float[4] sizes, float[1] one, float factor, int64[1] axes = {0}, float[2] unused, float[1] inner>
+{
+    a = Conv (x, kernel)
+    b = BatchNormalization (a, scale, shift, mean, variance)
+    s = Mul (sizes, one)
+    u = Resize (b, , s)
+    v = f.multiply (u, factor)
+    y = If (c) <
+        then_branch = t () => (float[N, 2, P, Q] p) <float[1] own = {1}> { p = Mul (v, own) },
+        else_branch = e () => (float[N, 2, P, Q] q) { q = Mul (v, inner) }>
+}
+<domain: "f", opset_import: ["" : 17]> multiply (p, q) => (r) { r = Mul (p, q) }"""
+
+SHAPES = {"kernel": (2, 2, 1, 1), "sizes": (4,), "factor": (), "one": (1,), "inner": (1,)}
+WEIGHTS = {"kernel", "scale", "shift", "inner", "own"}
+
+
+def load(trainable: object = True) -> ht.onnx.LoadedModel:
+    import onnx
+
+    proto = parser.parse_model(MODEL)
+    names = (
+        "kernel",
+        "scale",
+        "shift",
+        "mean",
+        "variance",
+        "sizes",
+        "one",
+        "factor",
+        "unused",
+        "inner",
+    )
+    del proto.graph.value_info[:]
+    present = {tensor.name for tensor in proto.graph.initializer}
+    for name in names:
+        if name not in present:
+            array = np.ones(SHAPES.get(name, (2,)), np.float32)
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return ht.onnx.load_onnx(proto, trainable=trainable)  # pyright: ignore
+
+
+def trained(model: ht.onnx.LoadedModel) -> set[str]:
+    (y,) = model.outputs.values()
+    return {value.name for value in ht.optim.SGDOptimizer().get_var_list(y)}
+
+
+def test_weights_are_what_gradients_reach() -> None:
+    model = load()
+    assert trained(model) == WEIGHTS
+    assert model.variables["mean"].constant is False
+    assert model.variables["axes"].constant is True
+
+
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [
+        (False, set()),
+        ("s.*", {"scale", "shift"}),
+        (re.compile("kernel|own"), {"kernel", "own"}),
+        (["kernel", "factor"], {"kernel", "factor"}),
+        (lambda name: name.startswith("k"), {"kernel"}),
+    ],
+    ids=["false", "regex", "pattern", "names", "predicate"],
+)
+def test_selection(trainable: object, expected: set[str]) -> None:
+    assert trained(load(trainable)) == expected
