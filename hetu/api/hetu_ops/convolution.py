@@ -118,7 +118,7 @@ def interpolate_op(
     if (size is None) == (scale_factor is None):
         raise UsageError("interpolate_op: give either size or scale_factor")
     corners = "align_corners" if align_corners else "half_pixel"
-    options = {"mode": "cubic", "coordinate_transformation_mode": corners}
+    options: dict[str, Any] = {"mode": "cubic", "coordinate_transformation_mode": corners}
     if size is None:
         scales = np.ones(4, np.float32)
         scales[2:] = scale_factor
@@ -140,14 +140,17 @@ def pad_op(
     is known nor the opset (18) lets it be unknown, it is taken to be 4.
     """
     before, after = (list(column) for column in zip(*paddings, strict=True))
-    filling = {"constant_value": like(constant_values, node_A)} if constant_values else {}
     kernel = kernel_for("Pad", node_A)
+    axes = None
     if kernel and any(p.name == "axes" for p in kernel.inputs):
-        filling["axes"] = list(range(-len(before), 0))
+        axes = list(range(-len(before), 0))
     else:
         spared = [0] * ((rank(node_A) or 4) - len(before))
         before, after = spared + before, spared + after
-    return make("Pad", node_A, pads=before + after, mode=mode.lower(), **filling)
+    filling = like(constant_values, node_A) if constant_values else None
+    return make(
+        "Pad", node_A, pads=before + after, constant_value=filling, axes=axes, mode=mode.lower()
+    )
 
 
 def _pair(numbers: Pair) -> list[int]:

@@ -109,7 +109,9 @@ def bool_op(
         return cast(make("Greater", node, like(0, node)), FLOAT32)
     other = like(val, node) if input is None else input
     if cond not in range(5):
-        raise UsageError(f"bool_op: cond is 0 (==), 1 (<), 2 (>), 3 (<=) or 4 (>=), not {show(cond)}")
+        raise UsageError(
+            f"bool_op: cond is 0 (==), 1 (<), 2 (>), 3 (<=) or 4 (>=), not {show(cond)}"
+        )
     margin = like(TOLERANCE, node)
     above, below = make("Add", other, margin), make("Sub", other, margin)
     if cond == 0:

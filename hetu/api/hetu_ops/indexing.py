@@ -9,7 +9,8 @@ from hetu.api.hetu_ops.elementwise import zeroslike_op
 from hetu.api.hetu_ops.parts import END, as_ids, cast, dims, filled, like
 from hetu.api.value import Value, constant, make
 from hetu.errors import UsageError
-from hetu.types import INT32, INT64, dtype as find_dtype
+from hetu.types import INT32, INT64
+from hetu.types import dtype as find_dtype
 
 
 def embedding_lookup_op(embedding: Value, index: Value, ctx: Any = None) -> Value:

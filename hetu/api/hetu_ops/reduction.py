@@ -79,9 +79,7 @@ def argmax_op(node: Value, dim: int = 0, ctx: Any = None) -> Value:
     return cast(without_scalar(found, node, 1), INT32)
 
 
-def argmax_partial_op(
-    node: Value, use_full: Value, topk: int, dim: int, ctx: Any = None
-) -> Value:
+def argmax_partial_op(node: Value, use_full: Value, topk: int, dim: int, ctx: Any = None) -> Value:
     """`argmax_op`, but of only the first `topk` elements where `use_full`, one flag a row, is 0."""
     full = argmax_op(node, dim)
     partial = argmax_op(make("Slice", node, starts=[0], ends=[topk], axes=[dim]), dim)
@@ -121,7 +119,7 @@ def min_op(
 
 
 def topk_idx_op(node: Value, topk: int, ctx: Any = None) -> Value:
-    """The columns of the `topk` largest elements of each row, as floats; of equals the last first."""
+    """The columns of the `topk` largest elements of each row, as floats; equals from the last."""
     mirrored = make("Slice", node, starts=[-1], ends=[-END], axes=[1], steps=[-1])
     _, found = make("TopK", mirrored, [topk], axis=1)
     return cast(make("Sub", dims(node, 1) - 1, found), FLOAT32)

@@ -144,7 +144,7 @@ def one_hot_op(node: Value, num_classes: int, ctx: Any = None) -> Value:
 
 
 def tril_lookup_op(array: Value, offset: int = 0, ctx: Any = None) -> Value:
-    """The lower triangles of square matrices, up to the diagonal `offset`, row by row as vectors."""
+    """The lower triangles of square matrices up to the diagonal `offset`, each as a vector."""
     shape = make("Shape", array)
     is_kept = _triangle(make("Slice", shape, starts=[-2], ends=[END]), offset)
     flat_shape = make("Concat", _batch(shape, 2), constant([-1], INT64), axis=0)
@@ -164,7 +164,7 @@ def tril_lookup_gradient_op(array: Value, offset: int = 0, ctx: Any = None) -> V
 
 
 def _margins(block: Value, node: Value, begin: Sequence[int]) -> Value:
-    """How much of `node` lies before and after a block that begins at `begin`: pads of the block."""
+    """The pads of a block that make it as large as `node`, in which it begins at `begin`."""
     first = constant(begin, INT64)
     after = make("Sub", make("Sub", make("Shape", node), make("Shape", block)), first)
     return make("Concat", first, after, axis=0)

@@ -10,7 +10,7 @@ from hetu.ops.registry import op
 
 
 class _Lookup(torch.autograd.Function):
-    """`torch.nn.functional.embedding` with a sparse gradient, in which no id out of range appears."""
+    """An embedding with a sparse gradient, in which ids out of range do not appear."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:

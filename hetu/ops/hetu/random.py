@@ -10,7 +10,8 @@ from hetu.ops.registry import op
 _LIMIT = math.erf(math.sqrt(2))
 """The probability of lying within two standard deviations."""
 
-# erfinv(u) = u * polynomial(-log(1 - u*u) - 2.5) for |u| < 0.9966 (Giles 2010), highest power first.
+# erfinv(u) = u * polynomial(-log(1 - u*u) - 2.5) where |u| < 0.9966, highest power first (Giles
+# 2010).
 _COEFFICIENTS = (
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 2.1858087e-04,
     -1.25372503e-03, -4.17768164e-03, 2.46640727e-01, 1.50140941,
@@ -51,9 +52,7 @@ def _polynomial() -> str:
     }}
     """,
 )
-def truncated_normal(
-    *, shape: Ints, mean: float = 0.0, scale: float = 1.0, ctx: Context
-) -> Tensor:
+def truncated_normal(*, shape: Ints, mean: float = 0.0, scale: float = 1.0, ctx: Context) -> Tensor:
     uniform = torch.empty(shape, device=ctx.device)
     uniform.uniform_(-_LIMIT, _LIMIT, generator=ctx.generator)
     return mean + scale * math.sqrt(2) * torch.erfinv(uniform)

@@ -23,7 +23,7 @@ def stop_gradient(x: Tensor) -> Tensor:
 
 
 class _BinaryStep(torch.autograd.Function):
-    """A step whose gradient is a long-tailed estimate (Xu et al. 2019): 2 - 4|x|, then 0.4, then 0."""
+    """A step with the long-tailed gradient of Xu and Cheung 2019: 2 - 4|x|, then 0.4, then 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
