@@ -12,7 +12,7 @@ Inputs and outputs:
 - As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
 
 Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
-code), `Tensor`, `Body` (a graph).
+code), `Tensor`, `Type`, `Body` (a graph).
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,11 @@ Strings = np.ndarray
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 Strs = tuple[str, ...]
+Type = Annotated[ValueType, "Type"]
 
 __all__ = [
     "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask",
-    "Strings", "Strs", "Tensor",
+    "Strings", "Strs", "Tensor", "Type",
 ]  # fmt: skip
 
 

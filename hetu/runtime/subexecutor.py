@@ -52,15 +52,22 @@ class SubExecutor:
         return tuple(v for v in self.graph.inputs if not isinstance(v, FeedSource))
 
     @property
+    def sources(self) -> tuple[FeedSource, ...]:
+        """The feeds that supply themselves: data loaders."""
+        return tuple(value for value in self.graph.inputs if isinstance(value, FeedSource))
+
+    @property
     def batch_num(self) -> int | None:
         """How many batches the data loaders of this subgraph have; None without any."""
-        counts = [v.batch_count(self.name) for v in self.graph.inputs if isinstance(v, FeedSource)]
+        counts = [source.batch_count(self.name) for source in self.sources]
         return min(counts) if counts else None
 
-    def run(self, feed_dict: Mapping[Value | str, Any], inference: bool | None) -> list[Any]:
+    def run(
+        self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool = True
+    ) -> list[Any]:
         """Evaluate once; the results are as the graph computes them, None for updates."""
         compiler, function, differentiates = self._compile(inference)
-        feeds, parameters = self._collect(feed_dict)
+        feeds, parameters = self._collect(feed_dict, advance)
         self._context.training = None if inference is None else not inference
         self._context.updates.clear()
         try:
@@ -101,7 +108,9 @@ class SubExecutor:
         with torch.no_grad():
             return Compiler(self._context, {}).main(graph)((), ())
 
-    def _collect(self, feed_dict: Mapping[Value | str, Any]) -> tuple[list[Any], list[Any]]:
+    def _collect(
+        self, feed_dict: Mapping[Value | str, Any], advance: bool
+    ) -> tuple[list[Any], list[Any]]:
         """The feeds in the graph's order, and the parameters with what the feeds override."""
         given = self._by_value(feed_dict)
         feeds = []
@@ -109,7 +118,7 @@ class SubExecutor:
             if value in given:
                 feeds.append(self._feed(value, given.pop(value)))
             elif isinstance(value, FeedSource):
-                feeds.append(self._feed(value, value.next_batch(self.name)))
+                feeds.append(self._feed(value, value.next_batch(self.name, advance)))
             else:
                 raise UsageError(
                     f"{self.name}: {show(value.name)} ({value.type or 'any type'}) is not fed"

@@ -41,8 +41,12 @@ class FeedSource(ABC):
     """A feed that supplies its own values: a data loader's node."""
 
     @abstractmethod
-    def next_batch(self, subgraph: str) -> Any:
-        """The array for the next run of a subgraph."""
+    def next_batch(self, subgraph: str, advance: bool = True) -> Any:
+        """The array for the next run of a subgraph; the one after it only if `advance`."""
+
+    @abstractmethod
+    def set_batch_index(self, subgraph: str, index: int) -> None:
+        """Go to a batch of the current epoch."""
 
     @abstractmethod
     def batch_count(self, subgraph: str) -> int:
