@@ -77,6 +77,8 @@ class SubExecutor:
         except Exception as error:
             raise explain(error, compiler.sources) from error
         self._apply(results[len(self._outputs) :])
+        if inference is False:
+            self._store.count_run(self.graph.initializers)
         values = iter(results)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
