@@ -169,7 +169,8 @@ def layer_normalization(
         return y, None, None
     kind = (stash_type or FLOAT32).torch
     inner = tuple(range(axis % x.ndim, x.ndim))
-    var, mean = torch.var_mean(x, inner, correction=0, keepdim=True)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    var, mean = torch.var_mean(exact, inner, correction=0, keepdim=True)
     return y, mean.to(kind), (var + epsilon).rsqrt().to(kind)
 
 
