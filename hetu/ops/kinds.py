@@ -8,10 +8,11 @@ Inputs and outputs:
 - `Any`: the value as it is stored, of whatever type (tensor, string array, sequence, map, None).
 - `Strings`: a numpy object array.
 - `Ints`, `Floats`, `int`, `float`, `bool`: the elements of a host tensor, as Python values.
+- `Mask`: a tensor of truth values, whose type is never that of the outputs.
 - As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
 
 Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
-code), `Tensor`, `Body` (a graph).
+code), `Tensor`, `Type`, `Body` (a graph).
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,11 @@ Strings = np.ndarray
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 Strs = tuple[str, ...]
+Type = Annotated[ValueType, "Type"]
 
 __all__ = [
     "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask",
-    "Strings", "Strs", "Tensor",
+    "Strings", "Strs", "Tensor", "Type",
 ]  # fmt: skip
 
 

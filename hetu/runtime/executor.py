@@ -133,7 +133,7 @@ class Executor:
         return load_checkpoint(file_path, file, self.store, self.updates, self._generator)
 
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
-        trains = any(isinstance(item, Update) for item in items)
+        trains = any(isinstance(item, Update) and item.trains for item in items)
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(name, items, self.store, self.device, self._generator, inference)
 

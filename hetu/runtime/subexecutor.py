@@ -1,12 +1,13 @@
 """One named set of values to evaluate: planned once, run many times."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from hetu.errors import UsageError, show
-from hetu.ir import Graph, Node, Value, graph_of
+from hetu.ir import Graph, Node, Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.watch import gradient_nodes, watch
@@ -76,6 +77,8 @@ class SubExecutor:
         except Exception as error:
             raise explain(error, compiler.sources) from error
         self._apply(results[len(self._outputs) :])
+        if inference is False:
+            self._store.count_run(self.graph.initializers)
         values = iter(results)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
@@ -131,8 +134,11 @@ class SubExecutor:
     def _by_value(self, feed_dict: Mapping[Value | str, Any]) -> dict[Value, Any]:
         names = {value.name: value for value in self.graph.inputs}
         names |= {name: v for name, v in self._store.names.items() if name not in names}
+        unused = self._unused_inputs
         given = {}
         for key, content in feed_dict.items():
+            if key in unused:
+                continue
             value = names.get(key) if isinstance(key, str) else key
             if value is None or not (value in self._store or value in self.graph.inputs):
                 known = ", ".join(show(value.name) for value in self.feeds) or "nothing"
@@ -142,6 +148,14 @@ class SubExecutor:
                 )
             given[value] = content
         return given
+
+    @cached_property
+    def _unused_inputs(self) -> set[Value | str]:
+        """The inputs of loaded models that nothing here needs: they may be fed all the same."""
+        models = {value.model for value in graph_values(self.graph) if value.model is not None}
+        inputs = (value for model in models if model.graph for value in model.graph.inputs)
+        unused = {v for v in inputs if v.data is None and v not in self.graph.inputs}
+        return {*unused, *(value.name for value in unused)}
 
     def _feed(self, value: Value, content: Any) -> Any:
         return convert_feed(value, content, self._context.device)
