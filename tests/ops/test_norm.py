@@ -185,3 +185,20 @@ def test_constants_have_a_gradient() -> None:
     x = torch.ones(2, 3, 2, 2, requires_grad=True)
     norm.mean_variance_normalization(x).sum().backward()
     assert x.grad is not None and x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 3, 0), (0, 3)])
+def test_nothing_is_normalized_to_nothing(shape: tuple[int, ...]) -> None:
+    x, scale = torch.zeros(shape), torch.ones(3)
+    for y in (
+        norm.batch_normalization(x, *[scale] * 4, ctx=TRAINS)[0],
+        norm.batch_normalization(x, *[scale] * 4, ctx=Context(False))[0],
+        norm.instance_normalization(x, scale, scale),
+        norm.group_normalization(x, scale, scale, num_groups=1),
+        norm.layer_normalization(x, torch.ones(shape[-1]), n_outputs=1)[0],
+        norm.rms_normalization(x, torch.ones(shape[-1])),
+        norm.lrn(x, size=3),
+        norm.lp_normalization(x),
+        norm.mean_variance_normalization(x, axes=(1,)),
+    ):
+        assert y.shape == shape
