@@ -15,7 +15,7 @@ _UINT8 = dtype("uint8")
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-@op("QuantizeLinear", since=10, fixed=("y_scale", "y_zero_point"))
+@op("QuantizeLinear", since=23, fixed=("y_scale", "y_zero_point"))
 def quantize_linear(
     x: Tensor,
     y_scale: Tensor,
@@ -32,6 +32,24 @@ def quantize_linear(
     divided_in = y_scale.dtype if precision is None else precision.torch
     scaled = x.to(divided_in) / _spread(y_scale, x, axis, block_size).to(divided_in)
     return _quantized(scaled, zero_point, element, bool(saturate))
+
+
+@op("QuantizeLinear", since=10, fixed=("y_scale", "y_zero_point"))
+def quantize_linear_10(
+    x: Tensor,
+    y_scale: Tensor,
+    y_zero_point: Any = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: DType | None = None,
+    saturate: int = 1,
+) -> Any:
+    # Version 23 made the scale's type the one to divide in; before, it was float32 for all.
+    return quantize_linear(
+        x, y_scale.to(_wide(y_scale)), y_zero_point, axis=axis, block_size=block_size,
+        output_dtype=output_dtype, saturate=saturate,
+    )  # fmt: skip
 
 
 @op("DequantizeLinear", since=10, fixed=("x_scale", "x_zero_point"))
