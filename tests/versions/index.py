@@ -28,7 +28,8 @@ def indices(
 @example("Gather")
 def gather(random: Random, version: int) -> Call:
     if random.integer(0, 3) == 0:
-        x = np.array([["a", "b"], ["", "ab"]], dtype=object)
+        # Of rows of strings, ONNX Runtime copies the first element only.
+        x = np.array(["a", "b", "", "ab"], dtype=object)
     else:
         x = data(random, random.integer(1, 4))
     axis = random.axis(x)
