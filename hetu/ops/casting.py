@@ -51,7 +51,7 @@ def _to_float8(value: torch.Tensor, to: DType, saturate: bool) -> torch.Tensor:
     if saturate:
         return value.clamp(-largest, largest).to(to.torch)
     is_over = (value / spacing).round().abs() * spacing > largest
-    outside = value.new_tensor(torch.inf if to.name == "float8_e5m2" else torch.nan)
+    outside = value.new_full((), torch.inf if to.name == "float8_e5m2" else torch.nan)
     return torch.where(is_over, outside.copysign(value), value).to(to.torch)
 
 

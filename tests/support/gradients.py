@@ -10,6 +10,7 @@ from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
 from hetu.ops.registry import HOST_KINDS, find
 from hetu.runtime.compile import Compiler
+from tests.support.float64 import in_float64
 
 STEP = 1e-6
 
@@ -22,6 +23,7 @@ class Differentiable:
     """
 
     def __init__(self, graph: Graph, feeds: list[Any]) -> None:
+        graph = in_float64(graph)
         variables = [value for value in graph.initializers if not value.constant]
         self._context = Context(generator=torch.Generator())
         self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(
@@ -50,6 +52,7 @@ class Differentiable:
         ]
         assert self._context.generator is not None
         self._context.generator.manual_seed(0)
+        self._context.seeded.clear()
         results = self._function(feeds, self._parameters)
         floats = [result for result in _flat(results) if _is_float(result)]
         if self._weights is None:
@@ -120,8 +123,8 @@ def _is_float(value: Any) -> bool:
 def _doubled(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_doubled, value))
-    is_float = isinstance(value, torch.Tensor) and value.dtype in (torch.float32, torch.float16)
-    return value.double() if is_float else value
+    is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.double() if is_float and value.dtype.itemsize > 1 else value
 
 
 def _flat(values: Any) -> list[Any]:

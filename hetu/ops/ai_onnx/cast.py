@@ -49,7 +49,7 @@ def bit_cast(input: Any, *, to: DType) -> Any:
 
 
 def _parse(texts: np.ndarray, to: DType, saturate: bool, round_mode: str) -> torch.Tensor:
-    number = float if to.is_float or to.name == "bool" else _integer
+    number = _integer if "int" in to.name else float
     try:
         numbers = [number(text) for text in texts.reshape(-1).tolist()]
     except (ValueError, OverflowError) as error:
@@ -73,10 +73,10 @@ def _format(value: torch.Tensor) -> np.ndarray:
     element = dtype_of(value.dtype)
     if element.bits < 8:
         value = widen(value)
-    if element.is_float:
-        texts = [_plain(number) for number in value.double().reshape(-1).tolist()]
-    else:
-        texts = [str(int(number)) for number in value.reshape(-1).tolist()]
+    if value.dtype is torch.bool:
+        value = value.int()
+    text = _plain if element.is_float else str
+    texts = [text(number) for number in value.reshape(-1).tolist()]
     return np.array(texts, object).reshape(value.shape)
 
 

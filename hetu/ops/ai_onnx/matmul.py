@@ -48,7 +48,8 @@ def gemm_1(
 
 @op("Einsum", since=12)
 def einsum(*inputs: Tensor, equation: str) -> Tensor:
-    return _on_host_if_integer(lambda *operands: torch.einsum(equation, *operands), *inputs)
+    y = _on_host_if_integer(lambda *operands: torch.einsum(equation, *operands), *inputs)
+    return y.to(inputs[0].dtype)  # torch sums small integers in int64
 
 
 @op("Det", since=11)

@@ -165,6 +165,10 @@ def _target(shape: list[int], sizes: Ints, policy: str) -> tuple[Floats, Sequenc
 
 
 def _changed(plan: Iterable[Axis]) -> list[Axis]:
+    """The axes to resample: none where the result has the input's shape, whatever the scales."""
+    plan = list(plan)
+    if all(axis.length == axis.size for axis in plan):
+        return []
     return [axis for axis in plan if axis.scale != 1]
 
 
@@ -298,5 +302,5 @@ def _extrapolated(y: Tensor, plan: list[Axis], value: float) -> Tensor:
         positions = _positions(axis, _CROP)
         outside = (positions < 0) | (positions > axis.size - 1)
         outside = outside.to(y.device).reshape(-1, *(1,) * (y.ndim - axis.index - 1))
-        y = torch.where(outside, value, y)
+        y = torch.where(outside, value, y).to(y.dtype)
     return y
