@@ -29,7 +29,16 @@ def attention(random: Random, version: int) -> Call:
     if past:
         inputs.append(random.floats(batch, kv_heads, past, size))
         inputs.append(random.floats(batch, kv_heads, past, value_size))
-    return Call(inputs, attributes, outputs=3 if past else 1)
+    elif version >= 24 and random.choice(True, False):
+        inputs += [None, None, random.integers(batch, low=1, high=kv_length)]
+    if version >= 25:
+        attributes |= random.choice({}, {"left_window_size": random.integer(0, 3)})
+        attributes |= random.choice({}, {"right_window_size": random.integer(0, 3)})
+    if len(inputs) == 7 or random.choice(True, False):
+        return Call(inputs, attributes, outputs=3 if past else 1)
+    # Mode 2 is left out: for a masked key ONNX Runtime writes a large negative number, not -inf.
+    attributes["qk_matmul_output_mode"] = random.choice(0, 1, 3)
+    return Call(inputs, attributes, outputs=4)
 
 
 def mask(random: Random, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -57,7 +66,18 @@ def rotary_embedding(random: Random, version: int) -> Call:
 
 @example("LinearAttention")
 def linear_attention(random: Random, version: int) -> Call:
-    batch, length, size, heads = (random.integer(1, 3) for _ in range(4))
-    q, k, v = (random.floats(batch, length, heads * size) for _ in range(3))
-    attributes = {"q_num_heads": heads, "kv_num_heads": heads, "update_rule": "linear"}
-    return Call([q, k, v], attributes, outputs=2)
+    batch, length, kv_heads = random.integer(1, 3), random.integer(1, 4), random.integer(1, 2)
+    size, value_size, heads = random.integer(1, 3), random.integer(1, 3), kv_heads * 2
+    rule = random.choice("linear", "gated", "delta", "gated_delta")
+    decay = random.floats(batch, length, kv_heads * random.choice(1, size), low=-1, high=0)
+    beta = random.floats(batch, length, random.choice(1, kv_heads), low=0, high=1)
+    inputs = [
+        random.floats(batch, length, heads * size),
+        random.floats(batch, length, kv_heads * size, low=-1, high=1),
+        random.floats(batch, length, kv_heads * value_size),
+        random.choice(None, random.floats(batch, kv_heads, size, value_size)),
+        decay if "gated" in rule else None,
+        beta if "delta" in rule else None,
+    ]
+    attributes = {"q_num_heads": heads, "kv_num_heads": kv_heads, "update_rule": rule}
+    return Call(inputs, attributes | random.choice({}, {"scale": 0.4}), outputs=2)
