@@ -37,7 +37,8 @@ class Case:
     def data_sets(self) -> Iterator[tuple[list[Any], list[Any]]]:
         """Inputs and expected outputs, in the model's order."""
         if self.source.data_sets is not None:
-            yield from ((list(i), list(o)) for i, o in self.source.data_sets)
+            for inputs, outputs in self.source.data_sets:
+                yield [_array(x) for x in inputs], [_array(x) for x in outputs]
             return
         graph = self.model.graph
         for folder in sorted(Path(self.source.model_dir).glob("test_data_set_*")):
@@ -45,6 +46,11 @@ class Case:
                 [_read(p, graph.input[i].type) for i, p in enumerate(_numbered(folder, "input"))],
                 [_read(p, graph.output[i].type) for i, p in enumerate(_numbered(folder, "output"))],
             )
+
+
+def _array(content: Any) -> Any:
+    """The array of a tensor that a case states as a proto; anything else as it is."""
+    return numpy_helper.to_array(content) if isinstance(content, onnx.TensorProto) else content
 
 
 def _numbered(folder: Path, stem: str) -> list[Path]:
