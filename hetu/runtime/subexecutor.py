@@ -10,6 +10,7 @@ from hetu.errors import UsageError, show
 from hetu.ir import Graph, Node, Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
+from hetu.passes.straight_through import straight_through
 from hetu.passes.watch import gradient_nodes, watch
 from hetu.runtime.compile import Compiler
 from hetu.runtime.failure import explain
@@ -98,7 +99,7 @@ class SubExecutor:
     def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
         if inference not in self._compiled:
             self._context.training = None if inference is None else not inference
-            graph = watch(fold(self.graph, self._evaluate))
+            graph = watch(straight_through(fold(self.graph, self._evaluate)))
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))
             self._compiled[inference] = compiler, compiler.main(graph), differentiates

@@ -68,7 +68,7 @@ def rnn(
     if set(names) in ({"tanh"}, {"relu"}) and layer.is_fusible(clip):
         y, states = _fused(_VF.rnn_tanh if names[0] == "tanh" else _VF.rnn_relu, layer, (0,))
     else:
-        functions = _activations(names, activation_alpha, activation_beta, clip, layer)
+        functions = _activations(names, activation_alpha, activation_beta, layer, (clip,))
         y, states = _stepped(layer, lambda d, r, b: partial(_rnn_step, r, b, *functions[d]))
     return _laid_out(y, states, layout)
 
@@ -101,7 +101,7 @@ def gru(
     if linear_before_reset and _repeats(names, standard) and layer.is_fusible(clip):
         y, states = _fused(_VF.gru, layer, (1, 0, 2))
     else:
-        functions = _activations(names, activation_alpha, activation_beta, clip, layer)
+        functions = _activations(names, activation_alpha, activation_beta, layer, (clip, clip))
         step = _gru_step_linear_before_reset if linear_before_reset else _gru_step
         y, states = _stepped(layer, lambda d, r, b: partial(step, r, b, *functions[d]))
     return _laid_out(y, states, layout)
@@ -157,7 +157,9 @@ def lstm(
     if is_standard and layer.is_fusible(clip):
         y, states = _fused(_VF.lstm, layer, (0, 2, 3, 1))
     else:
-        functions = _activations(names, activation_alpha, activation_beta, clip, layer)
+        # As in ONNX Runtime, the clip bounds the gates; the cell goes to h as it is.
+        clips = (clip, clip, None)
+        functions = _activations(names, activation_alpha, activation_beta, layer, clips)
         peepholes = [(None,) * 3 if p is None else p[d].chunk(3) for d in range(layer.directions)]
         y, states = _stepped(
             layer,
@@ -336,15 +338,19 @@ def _torch_states(states: States) -> Tensor | States:
 
 
 def _torch_weights(layer: _Layer, order: Ints) -> list[Tensor]:
-    """The weights with torch's order of gates, in one piece of memory as cuDNN wants them."""
-    pairs = zip(layer.w, layer.r, strict=True)
-    tensors = [matrix for pair in pairs for matrix in pair]
-    if layer.b is not None:
-        tensors += [vector for both in layer.b for vector in both.chunk(2)]
+    """Each direction's weights with torch's order of gates.
+
+    They lie in one piece of memory, matrices before biases, as cuDNN wants them.
+    """
+    matrices = [matrix for pair in zip(layer.w, layer.r, strict=True) for matrix in pair]
+    biases = [] if layer.b is None else [part for both in layer.b for part in both.chunk(2)]
+    tensors = matrices + biases
     gates = [tensor.chunk(len(order)) for tensor in tensors]
     flat = torch.cat([parts[i].reshape(-1) for parts in gates for i in order])
     pieces = flat.split([tensor.numel() for tensor in tensors])
-    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+    weights = [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+    matrices, biases = weights[: len(matrices)], weights[len(matrices) :]
+    return [*matrices[:2], *biases[:2], *matrices[2:], *biases[2:]]
 
 
 # Step by step -----------------------------------------------------------------------------------
@@ -425,14 +431,18 @@ def _repeats(names: Strs, standard: Strs) -> bool:
 
 
 def _activations(
-    names: Strs, alphas: Floats, betas: Floats, clip: float | None, layer: _Layer
+    names: Strs, alphas: Floats, betas: Floats, layer: _Layer, clips: tuple[float | None, ...]
 ) -> list[list[Activation]]:
-    """The functions of each direction; the values go to the functions that take one, in order."""
+    """The functions of each direction; the values go to the functions that take one, in order.
+
+    `clips` holds the bound of each function's argument.
+    """
     left = iter(alphas), iter(betas)
-    functions = [_activation(name, *left) for name in names]
-    if clip is not None:
-        functions = [partial(_clipped, function, clip) for function in functions]
-    count = len(functions) // layer.directions
+    functions = [
+        _clipped(_activation(name, *left), clip)
+        for name, clip in zip(names, clips * layer.directions, strict=True)
+    ]
+    count = len(clips)
     return [functions[d * count : (d + 1) * count] for d in range(layer.directions)]
 
 
@@ -450,5 +460,5 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> A
     return lambda x: general(x, alpha, beta)
 
 
-def _clipped(function: Activation, clip: float, x: Tensor) -> Tensor:
-    return function(x.clamp(-clip, clip))
+def _clipped(function: Activation, clip: float | None) -> Activation:
+    return function if clip is None else lambda x: function(x.clamp(-clip, clip))
