@@ -106,16 +106,13 @@ def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
     if not set(file.outputs) <= set(graph.outputs):
         return replace(graph, initializers=_in_file_order(graph.initializers, file))
     feeds = [value for value in file.inputs if value.data is None]
-    known = {*graph.inputs, *file.initializers}
-    nodes = set(graph.nodes)
+    given, nodes = set(graph.inputs), set(graph.nodes)
     for node in file.nodes:
-        if all(value in known or value.node in nodes for value in dependencies(node)):
+        if all(v.data is not None or v in given or v.node in nodes for v in dependencies(node)):
             nodes.add(node)
     defaults = tuple(value for value in file.inputs if value.data is not None)
     inputs = file.inputs if list(graph.inputs) == feeds else (*graph.inputs, *defaults)
-    full = replace(
-        graph, initializers=tuple(dict.fromkeys((*graph.initializers, *file.initializers)))
-    )
+    initializers = tuple(dict.fromkeys((*graph.initializers, *file.initializers)))
     return replace(
         file,
         inputs=inputs,
