@@ -16,6 +16,7 @@ from hetu.runtime.compile import Compiler
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.results import independent, storages
 from hetu.runtime.update import FeedSource, Update
 
 Evaluated = Value | Update
@@ -77,10 +78,11 @@ class SubExecutor:
                 results = function(feeds, parameters)
         except Exception as error:
             raise explain(error, compiler.sources) from error
+        shared = self._store.storages | storages(feeds) | compiler.constant_storages
+        values = iter([independent(result, shared) for result in results[: len(self._outputs)]])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
-        values = iter(results)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
     def source(self, inference: bool | None) -> str:
