@@ -7,16 +7,16 @@ import numpy as np
 
 from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
-from hetu.ops.registry import Kernel, find
+from hetu.ops.registry import find
 from hetu.types import BOOL, FLOAT32, INT32, INT64, DType
 
 END = np.iinfo(np.int64).max
 """As the end of a slice: up to the last element."""
 
 
-def kernel_for(op_type: str, *inputs: Value) -> Kernel | None:
-    """The kernel of a node with these inputs; None where its opset has no such operator."""
-    return find("", op_type, version_for("", inputs))
+def exists(op_type: str, *inputs: Value) -> bool:
+    """Whether the opset that a node with these inputs gets has an operator."""
+    return find("", op_type, version_for("", inputs)) is not None
 
 
 def rank(value: Value) -> int | None:
