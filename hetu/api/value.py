@@ -75,8 +75,10 @@ class Value(ir.Value):
         return make("MatMul", other, self)
 
     def __pow__(self, other: Any) -> "Value":
-        is_number = isinstance(other, int | float) and self.dtype is not None
-        return make("Pow", self, constant(other, self.dtype) if is_number else other)
+        is_float = self.dtype is not None and self.dtype.is_float
+        if isinstance(other, int) or (isinstance(other, float) and is_float):
+            other = constant(other, self.dtype)
+        return make("Pow", self, other)
 
     def __rpow__(self, other: Any) -> "Value":
         return make("Pow", other, self)
