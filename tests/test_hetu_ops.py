@@ -171,12 +171,14 @@ def test_truncated_normal_has_its_distribution() -> None:
     np.testing.assert_allclose(found, exact, atol=0.01)
 
 
+@pytest.mark.parametrize("version", [13, 20])
 @pytest.mark.parametrize("shape", [(3,), (1, 3, 1, 1)])
-def test_batch_normalization(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_batch_normalization(shape: tuple[int, ...], version: int, tmp_path: Path) -> None:
     x, scale, shift = Variable("x"), f(*shape), f(*shape)
     parameters = [Variable("scale", scale), Variable("shift", shift)]
-    y = ops.batch_normalization_op(x, *parameters, momentum=0.2, eps=0.01)
-    train = SGDOptimizer(0.1).minimize(ops.reduce_sum_op(y * y, [0, 1, 2, 3]))
+    with opset(version):
+        y = ops.batch_normalization_op(x, *parameters, momentum=0.2, eps=0.01)
+        train = SGDOptimizer(0.1).minimize(ops.reduce_sum_op(y * y, [0, 1, 2, 3]))
     executor = Executor({"train": [y, train], "validate": [y]})
     actual, _ = executor.run("train", feed_dict={x: IMAGE}, convert_to_numpy_ret_vals=True)
     image = torch.from_numpy(IMAGE)
