@@ -43,10 +43,10 @@ def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     value = value.cpu().resolve_conj().resolve_neg()
     element = dtype(value.dtype)
     if element.name in ("int4", "int2"):
-        return value.contiguous().view(torch.int8).numpy().astype(element.numpy)
+        return value.view(torch.int8).numpy().astype(element.numpy)
     if _is_extension(element):
         bits = torch.uint8 if element.numpy.itemsize == 1 else torch.uint16
-        return value.contiguous().view(bits).numpy().view(element.numpy)
+        return value.view(bits).numpy().view(element.numpy)
     return value.numpy()
 
 

@@ -33,7 +33,7 @@ def load(case: Case) -> LoadedModel:
 def test_forward(case: Case, request: pytest.FixtureRequest) -> None:
     expect_failure(request, "forward", case.name)
     model = load(case)
-    executor = Executor(list(model.outputs.values()), inference=None)
+    executor = Executor(list(model.outputs.values()), inference=None, seed=0)
     for inputs, expected in case.data_sets():
         feeds = dict(zip(model.inputs, inputs, strict=False))
         actual = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)

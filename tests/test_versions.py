@@ -91,7 +91,11 @@ def build(call: Call, domain: str, op_type: str, version: int) -> onnx.ModelProt
         **{name: attribute(value) for name, value in call.attributes.items()},
     )  # fmt: skip
     given = [(i, x) for i, x in enumerate(call.inputs) if x is not None]
-    infos = [info(f"x{i}", x) for i, x in given if i not in call.constants]
+    infos = [
+        onnx.helper.make_value_info(f"x{i}", type_of(x, i in call.optionals))
+        for i, x in given
+        if i not in call.constants
+    ]
     tensors = [onnx.numpy_helper.from_array(x, f"x{i}") for i, x in given if i in call.constants]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
     graph = onnx.helper.make_graph([node], op_type, infos, outputs, tensors)
@@ -105,7 +109,14 @@ def attribute(value: object) -> object:
     return onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
 
 
-def info(name: str, x: np.ndarray) -> onnx.ValueInfoProto:
-    """An input's type, without its sizes."""
+def type_of(x: np.ndarray | list[np.ndarray], is_optional: bool = False) -> onnx.TypeProto:
+    """An input's type, without its sizes; the elements of a sequence may differ in rank."""
+    if is_optional:
+        return onnx.helper.make_optional_type_proto(type_of(x))
+    if isinstance(x, list):
+        element = onnx.helper.np_dtype_to_tensor_dtype(x[0].dtype)
+        return onnx.helper.make_sequence_type_proto(
+            onnx.helper.make_tensor_type_proto(element, None)
+        )
     element = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
-    return onnx.helper.make_tensor_value_info(name, element, [None] * x.ndim)
+    return onnx.helper.make_tensor_type_proto(element, [None] * x.ndim)

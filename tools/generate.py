@@ -32,6 +32,7 @@ _ATTRIBUTE_TYPES = {
     "Strs": "list[str] | tuple[str, ...]",
     "DType": "Any",
     "Tensor": "Any",
+    "Type": "Any",
     "Body": "Graph",
 }
 

@@ -11,12 +11,15 @@ def gradients(
     node_list: Value | Sequence[Value],
     insert_grad: Value | Sequence[Value] | None = None,
     return_all: bool = False,
+    *,
+    sparse: bool = False,
 ) -> list[Value]:
     """The gradients of `output_node` with respect to each of `node_list`.
 
     The seed is ones, so that an output of several elements counts as their sum, unless
     `insert_grad` gives one seed per output. A value that the output does not depend on has the
-    gradient zero. The results are ordinary values: gradients of gradients work.
+    gradient zero. The results are ordinary values: gradients of gradients work. With `sparse`,
+    which is for optimizers, gradients of tables that are only looked up in are sparse tensors.
     """
     if return_all:
         raise UsageError(
@@ -32,7 +35,7 @@ def gradients(
             raise UsageError(f"gradients: {show(value.name)} is {value.dtype}, which has none")
     made = make(
         "Gradient", *ys, *xs, *seeds,
-        domain="hetu", count=len(ys), seeded=bool(seeds), outputs=len(xs),
+        domain="hetu", count=len(ys), seeded=bool(seeds), sparse=sparse, outputs=len(xs),
     )  # fmt: skip
     return [made] if len(xs) == 1 else list(made)
 

@@ -40,4 +40,9 @@ def _version_of(domain: str, value: Value) -> int | None:
     if value.model is not None:
         return value.model.opsets.get(domain)
     node = value.node
-    return node.version if node is not None and node.domain == domain else None
+    if node is None or node.domain not in (domain, "hetu"):
+        return None
+    if node.domain == domain:
+        return node.version
+    versions = (_version_of(domain, used) for used in node.inputs if used is not None)
+    return max((version for version in versions if version is not None), default=None)

@@ -233,7 +233,8 @@ def _output_types(
         for i, value in enumerate(inputs)
         if value is not None and (p := kernel.input_at(i)) is not None and p.kind == "Tensor"
     ]
-    same = dtype(named[0]) if named else next(iter(tensors), None)
+    data = [a.value.dtype for n, a in attributes.items() if kernel.attributes[n].kind == "Tensor"]
+    same = dtype(named[0]) if named else next(iter(tensors + data), None)
     kinds = kernel.returns[:count] if kernel.returns else ("Tensor",) * count
     elements = [fixed.get(kind, same) for kind in kinds]
     return [TensorType(element) if element else None for element in elements]

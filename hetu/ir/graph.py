@@ -40,6 +40,13 @@ class Recipe:
     make: Callable[[np.random.Generator], np.ndarray]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule(Recipe):
+    """A variable that changes by itself: `after(n)` is its value after the n-th training run."""
+
+    after: Callable[[int], np.ndarray]
+
+
 Data = Tensor | SparseTensor | Recipe
 
 

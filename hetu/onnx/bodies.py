@@ -1,14 +1,14 @@
-"""Function bodies: those in the model, and those in the schemas of operators without a kernel."""
+"""Function bodies: the model's, hetu's own, and those in schemas of operators without a kernel."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import onnx
 
-from hetu.errors import ModelError, show
-from hetu.ir import Function
+from hetu.errors import ModelError, UnsupportedError, show
+from hetu.ir import Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.proto import ReadExternal, read_attribute
 from hetu.onnx.roles import subgraphs
@@ -18,8 +18,11 @@ from hetu.ops.registry import find
 def read_functions(
     model: onnx.ModelProto, external: ReadExternal, schemas: "SchemaBodies"
 ) -> dict[FunctionKey, Function]:
-    """The model's functions, in its order. Raises `ModelError` where one calls itself."""
-    protos = {(f.domain, f.name, f.overload): f for f in model.functions}
+    """The model's functions, in its order, without those that stand for hetu's own operators.
+
+    Raises `ModelError` where one calls itself.
+    """
+    protos = {(f.domain, f.name, f.overload): f for f in model.functions if not _is_own(f)}
     functions: dict[FunctionKey, Function] = {}
     started: set[FunctionKey] = set()
     pending = list(reversed(protos))
@@ -36,6 +39,40 @@ def read_functions(
             started.add(key)
             pending.extend(unread)
     return {key: functions[key] for key in protos}
+
+
+def hetu_functions(graphs: Iterable[Graph], opsets: Mapping[str, int]) -> list[onnx.FunctionProto]:
+    """The functions that stand for the operators of domain `hetu` in some graphs.
+
+    Raises `UnsupportedError` where there is none, or where it needs a newer opset than the model's.
+    """
+    nodes = [node for outer in graphs for graph in nested_graphs(outer) for node in graph.nodes]
+    protos = []
+    for op_type in dict.fromkeys(n.op_type for n in nodes if n.domain == "hetu" and not n.function):
+        proto = _own(op_type)
+        if proto is None:
+            raise UnsupportedError(f"{op_type} has no form in ONNX; export values before it")
+        oldest = proto.opset_import[0].version
+        if opsets[""] < oldest:
+            raise UnsupportedError(
+                f"{op_type} has a form in opset {oldest} and newer; the graph is of {opsets['']}"
+            )
+        proto.opset_import[0].version = opsets[""]
+        protos.append(proto)
+    return protos
+
+
+def _own(op_type: str) -> onnx.FunctionProto | None:
+    """The body of an operator of domain `hetu`, made for the oldest opset that it works in."""
+    kernel = find("hetu", op_type, 1)
+    return onnx.parser.parse_function(kernel.body) if kernel and kernel.body else None
+
+
+def _is_own(function: onnx.FunctionProto) -> bool:
+    """Whether a function is the one that `hetu_functions` writes: then hetu has a kernel for it."""
+    own = _own(function.name) if function.domain == "hetu" else None
+    fields = ("input", "output", "attribute", "node")
+    return own is not None and all(getattr(own, f) == getattr(function, f) for f in fields)
 
 
 def _calls(nodes: Sequence[onnx.NodeProto]) -> list[FunctionKey]:

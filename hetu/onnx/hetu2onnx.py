@@ -20,13 +20,12 @@ from hetu.ir import (
     dependencies,
     graph_of,
     name_values,
-    nested_graphs,
 )
+from hetu.onnx.bodies import hetu_functions
 from hetu.onnx.exporter import GraphWriter, write_function
 from hetu.onnx.files import write_atomically
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import convert_proto, settle_versions
-from hetu.ops.registry import find
 from hetu.runtime.executor import Executor
 from hetu.types import Dim, TensorType, ValueType
 
@@ -75,7 +74,6 @@ def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
     missing = [value for value in graph.inputs if value not in inputs]
     if missing:
         raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
-    _check_exportable(graph)
     initializers = tuple(value for value in graph.initializers if value not in inputs)
     graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
     sources = _sources(graph)
@@ -84,13 +82,6 @@ def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
         if len(sources) == 1 and sources[0].graph
         else graph
     )
-
-
-def _check_exportable(graph: Graph) -> None:
-    for node in graph.nodes:
-        kernel = find(node.domain, node.op_type, node.version)
-        if node.domain == "hetu" and (kernel is None or not kernel.body):
-            raise UnsupportedError(f"{node.op_type} has no form in ONNX; export values before it")
 
 
 def _sources(graph: Graph) -> list[Model]:
@@ -152,8 +143,9 @@ def _to_proto(
     proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
     proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of).graph(graph, types))
     proto.graph.name = proto.graph.name or "hetu"
-    proto.functions.extend(write_function(f, data_of) for f in _functions(sources, graph))
-    proto.functions.extend(_hetu_functions(graph))
+    functions = _functions(sources, graph)
+    proto.functions.extend(write_function(function, data_of) for function in functions)
+    proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
     proto = _with_output_types(proto)
     return convert_proto(proto, opset) if opset and opset != opsets.get("") else proto
 
@@ -217,19 +209,6 @@ def _functions(sources: Sequence[Model], graph: Graph) -> list[Function]:
             raise UnsupportedError(f"two of the models have a function {show('.'.join(key[:2]))}")
         chosen[key] = function
     return list(chosen.values())
-
-
-def _hetu_functions(graph: Graph) -> list[onnx.FunctionProto]:
-    """The functions that stand for operators which ONNX does not have."""
-    nodes = [
-        node for inner in nested_graphs(graph) for node in inner.nodes if node.domain == "hetu"
-    ]
-    kernels = {
-        node.op_type: find("hetu", node.op_type, node.version)
-        for node in nodes
-        if not node.function
-    }
-    return [onnx.parser.parse_function(kernel.body) for kernel in kernels.values() if kernel]
 
 
 def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:

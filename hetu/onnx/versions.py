@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
+from hetu.api.opset import DEFAULT_OPSET
 from hetu.errors import UnsupportedError
 from hetu.ir import Graph, Model, nested_graphs
 from hetu.passes.restamp import different_nodes, restamp
@@ -48,6 +49,8 @@ def _opsets(graph: Graph, sources: Sequence[Model]) -> dict[str, int]:
             domain = "" if node.domain == "ai.onnx" else node.domain
             if domain not in from_files:
                 opsets[domain] = max(node.version, opsets.get(domain, 0))
+    if "hetu" in opsets:  # the bodies of hetu's operators are made of ai.onnx
+        opsets.setdefault("", DEFAULT_OPSET)
     return opsets
 
 

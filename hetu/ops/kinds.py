@@ -8,10 +8,11 @@ Inputs and outputs:
 - `Any`: the value as it is stored, of whatever type (tensor, string array, sequence, map, None).
 - `Strings`: a numpy object array.
 - `Ints`, `Floats`, `int`, `float`, `bool`: the elements of a host tensor, as Python values.
+- `Mask`: a tensor of truth values, whose type is never that of the outputs.
 - As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
 
 Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
-code), `Tensor`, `Body` (a graph).
+code), `Tensor`, `Type`, `Body` (a graph).
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,11 @@ Strings = np.ndarray
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 Strs = tuple[str, ...]
+Type = Annotated[ValueType, "Type"]
 
 __all__ = [
     "Any", "Body", "Context", "DType", "Floats", "HostTensor", "Indices", "Ints", "Mask",
-    "Strings", "Strs", "Tensor",
+    "Strings", "Strs", "Tensor", "Type",
 ]  # fmt: skip
 
 
@@ -54,14 +56,24 @@ class Context:
     """What a run tells its kernels.
 
     `training` is None where nodes do as their own attributes say. `updates` receives the new values
-    of a kernel's buffers, as pairs (tensor that went in, tensor that replaces it).
+    of a kernel's buffers, as pairs (tensor that went in, tensor that replaces it). `seeded` holds
+    the generators of nodes with a seed of their own.
     """
 
     training: bool | None = None
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     updates: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    seeded: dict[int, torch.Generator] = field(default_factory=dict)
 
     def is_training(self, training_mode: bool) -> bool:
         """Whether a node that asks for `training_mode` trains in this run."""
         return training_mode if self.training is None else self.training
+
+    def generator_of(self, seed: int | None) -> torch.Generator | None:
+        """What a node with this seed draws from: one stream through all runs."""
+        if seed is None:
+            return self.generator
+        if seed not in self.seeded:
+            self.seeded[seed] = torch.Generator(self.device).manual_seed(seed)
+        return self.seeded[seed]

@@ -28,7 +28,7 @@ _KIND_NAMES = {
 ATTRIBUTE_KINDS: dict[str, AttributeKind] = {
     "int": "int", "bool": "int", "DType": "int", "float": "float", "str": "string",
     "bytes": "string", "Ints": "ints", "Floats": "floats", "Strs": "strings",
-    "Tensor": "tensor", "Body": "graph",
+    "Tensor": "tensor", "Type": "type", "Body": "graph",
 }  # fmt: skip
 """What ONNX calls the attribute that a parameter of each kind takes."""
 

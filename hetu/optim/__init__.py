@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules."""
 
+from hetu.optim.assign import assign_with_indexedslices_op, param_clip_op, sparse_set_op
 from hetu.optim.optimizers import (
     AdaGradOptimizer,
     AdamOptimizer,
@@ -22,4 +23,7 @@ __all__ = [
     "Optimizer",
     "SGDOptimizer",
     "TrainOp",
+    "assign_with_indexedslices_op",
+    "param_clip_op",
+    "sparse_set_op",
 ]

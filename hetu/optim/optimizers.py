@@ -50,7 +50,7 @@ class Optimizer(ABC):
         for variable in variables:
             if variable.data is None:
                 raise UsageError(f"minimize: {variable.name!r} is not a variable")
-        return TrainOp(self, variables, gradients(loss, variables))
+        return TrainOp(self, variables, gradients(loss, variables, sparse=True))
 
     @abstractmethod
     def rule(self, params: list[torch.Tensor], l2reg: float) -> torch.optim.Optimizer:

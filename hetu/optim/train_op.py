@@ -35,6 +35,8 @@ class TrainOp(Update):
     Its state, one torch optimizer, belongs to the parameter store of an executor.
     """
 
+    trains = True
+
     def __init__(
         self, optimizer: UpdateRule, variables: Sequence[Value], gradients: Sequence[Value]
     ) -> None:

@@ -21,13 +21,13 @@ def fold(graph: Graph, evaluate: Callable[[Node], Sequence[Any]]) -> Graph:
     """
     values = Substitution()
     kept = []
-    for node in graph.nodes:
-        node = values.node(node)
+    for original in graph.nodes:
+        node = values.node(original)
         results = _results(node, evaluate) if _is_foldable(node) else None
         if results is None:
             kept.append(node)
             continue
-        for old, result in zip(node.outputs, results, strict=False):
+        for old, result in zip(original.outputs, results, strict=False):
             if old is not None:
                 values[old] = constant(result, old)
     return values.graph(graph, kept)

@@ -1,6 +1,5 @@
 """The executor: named subgraphs over one set of parameters."""
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
+from hetu.random import next_seed
 from hetu.runtime.checkpoint import load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.ndarray import NDArray
@@ -54,7 +54,7 @@ class Executor:
         )
         lists = {name: _flatten(items) for name, items in named.items()}
         self.device = torch_device(ctx)
-        self.seed = time.time_ns() % 2**31 if seed is None else seed
+        self.seed = next_seed() if seed is None else seed
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
         self._inference = inference
         needed = [v for items in lists.values() for item in items for v in _needed(item)]
@@ -70,11 +70,12 @@ class Executor:
         feed_dict: Mapping[Any, Any] | None = None,
         convert_to_numpy_ret_vals: bool = False,
         inference: Any = _AUTOMATIC,
-        **options: Any,
+        dataloader_step: bool = True,
     ) -> list[Any]:
         """Evaluate the subgraph `name`; results in its order, None for train operators.
 
-        `eval_node_list` plans the subgraph anew. Feeds are keyed by value or name; arrays, tensors,
+        `eval_node_list` plans the subgraph anew; without `dataloader_step`, data loaders give the
+        same batch again in the next run. Feeds are keyed by value or name; arrays, tensors,
         lists and NDArrays are accepted. Raises `UsageError` for feeds that do not fit and
         `RunError` where an operator fails.
         """
@@ -87,7 +88,7 @@ class Executor:
             raise UsageError(f"the executor has no subgraph {show(name)}; it has {known}")
         subgraph = self.subexecutor[name]
         mode = subgraph.inference if inference is _AUTOMATIC else inference
-        results = subgraph.run(feed_dict or {}, mode)
+        results = subgraph.run(feed_dict or {}, mode, dataloader_step)
         return [_result(value, convert_to_numpy_ret_vals) for value in results]
 
     def source(self, name: str = "default") -> str:
@@ -98,6 +99,11 @@ class Executor:
     def get_batch_num(self, name: str = "default") -> int | None:
         """How many batches the data loaders of a subgraph have in an epoch."""
         return self.subexecutor[name].batch_num
+
+    def set_dataloader_batch_index(self, name: str, index: int) -> None:
+        """Let the data loaders of a subgraph go on with a batch of the current epoch."""
+        for value in self.subexecutor[name].sources:
+            value.set_batch_index(name, index)
 
     @property
     def batch_num(self) -> int | None:
@@ -127,7 +133,7 @@ class Executor:
         return load_checkpoint(file_path, file, self.store, self.updates, self._generator)
 
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
-        trains = any(isinstance(item, Update) for item in items)
+        trains = any(isinstance(item, Update) and item.trains for item in items)
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(name, items, self.store, self.device, self._generator, inference)
 

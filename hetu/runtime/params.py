@@ -1,13 +1,15 @@
 """The variables of an executor and their current values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 
 from hetu.convert import to_torch
 from hetu.errors import UsageError, show
-from hetu.ir import Recipe, Value, unique_names
+from hetu.ir import Recipe, Schedule, Value, unique_names
+
+_RUNS = "/runs"
 
 
 class ParameterStore:
@@ -25,6 +27,7 @@ class ParameterStore:
         self.tensors = [_initial(value, device, random) for value in variables]
         self._variables = list(variables)
         self._owned = {value for value in variables if isinstance(value.data, Recipe)}
+        self._runs = {value: 0 for value in variables if isinstance(value.data, Schedule)}
 
     def __contains__(self, value: Value) -> bool:
         return value in self.positions
@@ -53,9 +56,22 @@ class ParameterStore:
             if id(old) in positions:
                 self[self._variables[positions[id(old)]]] = new
 
+    def count_run(self, variables: Iterable[Value]) -> None:
+        """Take those of some variables that follow a schedule to their value after one more run."""
+        for value in variables:
+            if isinstance(value.data, Schedule):
+                self._runs[value] += 1
+                content = torch.from_numpy(value.data.after(self._runs[value]))
+                self[value] = content.to(self[value].device)
+
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The values by name."""
-        return {name: self[value] for name, value in self.names.items()}
+        """The values by name, and how many runs those with a schedule have seen."""
+        runs = {
+            f"{name}{_RUNS}": torch.tensor(self._runs[value])
+            for name, value in self.names.items()
+            if value in self._runs
+        }
+        return {name: self[value] for name, value in self.names.items()} | runs
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Take over the values whose names the graph has; shapes must agree."""
@@ -70,6 +86,9 @@ class ParameterStore:
         for name, tensor in known.items():
             current = self.own(self.names[name])
             current.copy_(tensor.to(current.dtype))
+        for name, value in self.names.items():
+            if value in self._runs and f"{name}{_RUNS}" in state:
+                self._runs[value] = int(state[f"{name}{_RUNS}"])
 
 
 def _initial(value: Value, device: torch.device, random: np.random.Generator) -> torch.Tensor:

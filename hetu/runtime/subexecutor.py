@@ -1,12 +1,13 @@
 """One named set of values to evaluate: planned once, run many times."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from hetu.errors import UsageError, show
-from hetu.ir import Graph, Node, Value, graph_of
+from hetu.ir import Graph, Node, Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.watch import gradient_nodes, watch
@@ -52,15 +53,22 @@ class SubExecutor:
         return tuple(v for v in self.graph.inputs if not isinstance(v, FeedSource))
 
     @property
+    def sources(self) -> tuple[FeedSource, ...]:
+        """The feeds that supply themselves: data loaders."""
+        return tuple(value for value in self.graph.inputs if isinstance(value, FeedSource))
+
+    @property
     def batch_num(self) -> int | None:
         """How many batches the data loaders of this subgraph have; None without any."""
-        counts = [v.batch_count(self.name) for v in self.graph.inputs if isinstance(v, FeedSource)]
+        counts = [source.batch_count(self.name) for source in self.sources]
         return min(counts) if counts else None
 
-    def run(self, feed_dict: Mapping[Value | str, Any], inference: bool | None) -> list[Any]:
+    def run(
+        self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool = True
+    ) -> list[Any]:
         """Evaluate once; the results are as the graph computes them, None for updates."""
         compiler, function, differentiates = self._compile(inference)
-        feeds, parameters = self._collect(feed_dict)
+        feeds, parameters = self._collect(feed_dict, advance)
         self._context.training = None if inference is None else not inference
         self._context.updates.clear()
         try:
@@ -69,6 +77,8 @@ class SubExecutor:
         except Exception as error:
             raise explain(error, compiler.sources) from error
         self._apply(results[len(self._outputs) :])
+        if inference is False:
+            self._store.count_run(self.graph.initializers)
         values = iter(results)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
@@ -99,7 +109,9 @@ class SubExecutor:
         with torch.no_grad():
             return Compiler(self._context, {}).main(graph)((), ())
 
-    def _collect(self, feed_dict: Mapping[Value | str, Any]) -> tuple[list[Any], list[Any]]:
+    def _collect(
+        self, feed_dict: Mapping[Value | str, Any], advance: bool
+    ) -> tuple[list[Any], list[Any]]:
         """The feeds in the graph's order, and the parameters with what the feeds override."""
         given = self._by_value(feed_dict)
         feeds = []
@@ -107,7 +119,7 @@ class SubExecutor:
             if value in given:
                 feeds.append(self._feed(value, given.pop(value)))
             elif isinstance(value, FeedSource):
-                feeds.append(self._feed(value, value.next_batch(self.name)))
+                feeds.append(self._feed(value, value.next_batch(self.name, advance)))
             else:
                 raise UsageError(
                     f"{self.name}: {show(value.name)} ({value.type or 'any type'}) is not fed"
@@ -122,8 +134,11 @@ class SubExecutor:
     def _by_value(self, feed_dict: Mapping[Value | str, Any]) -> dict[Value, Any]:
         names = {value.name: value for value in self.graph.inputs}
         names |= {name: v for name, v in self._store.names.items() if name not in names}
+        unused = self._unused_inputs
         given = {}
         for key, content in feed_dict.items():
+            if key in unused:
+                continue
             value = names.get(key) if isinstance(key, str) else key
             if value is None or not (value in self._store or value in self.graph.inputs):
                 known = ", ".join(show(value.name) for value in self.feeds) or "nothing"
@@ -133,6 +148,14 @@ class SubExecutor:
                 )
             given[value] = content
         return given
+
+    @cached_property
+    def _unused_inputs(self) -> set[Value | str]:
+        """The inputs of loaded models that nothing here needs: they may be fed all the same."""
+        models = {value.model for value in graph_values(self.graph) if value.model is not None}
+        inputs = (value for model in models if model.graph for value in model.graph.inputs)
+        unused = {v for v in inputs if v.data is None and v not in self.graph.inputs}
+        return {*unused, *(value.name for value in unused)}
 
     def _feed(self, value: Value, content: Any) -> Any:
         return convert_feed(value, content, self._context.device)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -13,8 +13,11 @@ from hetu.runtime.params import ParameterStore
 class Update(ABC):
     """A change of variables from values of the graph: what `minimize` returns.
 
-    It may stand among the values an executor evaluates; its slot in the results is None.
+    It may stand among the values an executor evaluates; its slot in the results is None. `trains`
+    says whether a subgraph with it runs in training mode.
     """
+
+    trains: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -38,8 +41,12 @@ class FeedSource(ABC):
     """A feed that supplies its own values: a data loader's node."""
 
     @abstractmethod
-    def next_batch(self, subgraph: str) -> Any:
-        """The array for the next run of a subgraph."""
+    def next_batch(self, subgraph: str, advance: bool = True) -> Any:
+        """The array for the next run of a subgraph; the one after it only if `advance`."""
+
+    @abstractmethod
+    def set_batch_index(self, subgraph: str, index: int) -> None:
+        """Go to a batch of the current epoch."""
 
     @abstractmethod
     def batch_count(self, subgraph: str) -> int:

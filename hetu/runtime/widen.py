@@ -15,7 +15,8 @@ def widened(function: Callable[..., Any], kernel: Kernel) -> Callable[..., Any]:
     """`function`, the kernel's, with its tensors widened before and narrowed after each call.
 
     Strings become positions in the sorted list of all strings among the inputs, so that operators
-    that move, compare or sort values serve strings as they are.
+    that move, compare or sort values serve strings as they are. Zero is the empty string: operators
+    that fill up with zeros fill up with that.
     """
 
     def call(*inputs: Any, **bodies: Any) -> Any:
@@ -49,7 +50,7 @@ def _is_uint64(value: Any) -> bool:
 def _enter(values: Sequence[Any]) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Any]]:
     """The values in computable form, and the way back for results."""
     if isinstance(values[0], np.ndarray):
-        vocabulary = np.unique(np.concatenate([value.reshape(-1) for value in values]))
+        vocabulary = np.unique(np.concatenate([[""], *(value.reshape(-1) for value in values)]))
         codes = [torch.as_tensor(np.searchsorted(vocabulary, value)) for value in values]
         return codes, lambda result: _decode(vocabulary, result)
     element = dtype(values[0].dtype)

@@ -22,16 +22,18 @@ RTOL, ATOL = 1e-4, 1e-5
 
 @dataclass
 class Call:
-    """An operator's inputs (None for one left out) and attributes.
+    """An operator's inputs (None for one left out; a list is a sequence) and attributes.
 
-    `constants` are the positions of inputs that are written into the model as initializers.
-    Attribute values are Python numbers, strings, lists, numpy arrays or graphs.
+    `constants` are the positions of inputs that are written into the model as initializers,
+    `optionals` those of inputs whose type is optional.
+    Attribute values are Python numbers, strings, lists, numpy arrays, graphs or types.
     """
 
-    inputs: Sequence[np.ndarray | None]
+    inputs: Sequence[np.ndarray | list[np.ndarray] | None]
     attributes: dict[str, Any] = field(default_factory=dict)
     outputs: int = 1
     constants: Sequence[int] = ()
+    optionals: Sequence[int] = ()
     rtol: float = RTOL
     atol: float = ATOL
 

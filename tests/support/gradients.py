@@ -8,7 +8,9 @@ import torch
 from hetu.convert import to_torch
 from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
+from hetu.ops.registry import HOST_KINDS, find
 from hetu.runtime.compile import Compiler
+from tests.support.float64 import in_float64
 
 STEP = 1e-6
 
@@ -16,30 +18,41 @@ STEP = 1e-6
 class Differentiable:
     """A graph as one function of its float inputs, in float64; other inputs stay as they are fed.
 
-    The function's value is a random linear combination of the graph's float outputs.
+    So do floats that only say what a node does, such as the scales of Resize. The function's value
+    is a random linear combination of the graph's float outputs.
     """
 
     def __init__(self, graph: Graph, feeds: list[Any]) -> None:
+        graph = in_float64(graph)
         variables = [value for value in graph.initializers if not value.constant]
         self._context = Context(generator=torch.Generator())
         self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(
             graph
         )
         self._parameters = [_doubled(to_torch(_array(value))) for value in variables]
+        settings = _settings(graph)
         self._feeds = [_doubled(feed) for feed in feeds]
+        self._varies = [
+            _is_float(feed) and value not in settings
+            for value, feed in zip(graph.inputs, self._feeds, strict=True)
+        ]
         self._weights: list[torch.Tensor] | None = None
 
     @property
     def inputs(self) -> list[torch.Tensor]:
         """The float inputs."""
-        return [feed for feed in self._feeds if _is_float(feed)]
+        return [feed for feed, varies in zip(self._feeds, self._varies, strict=True) if varies]
 
     def __call__(self, inputs: list[torch.Tensor]) -> torch.Tensor | None:
         """The value; None where no output is a float that depends on a float input."""
         given = iter(inputs)
-        feeds = [next(given) if _is_float(feed) else feed for feed in self._feeds]
+        feeds = [
+            next(given) if varies else feed
+            for feed, varies in zip(self._feeds, self._varies, strict=True)
+        ]
         assert self._context.generator is not None
         self._context.generator.manual_seed(0)
+        self._context.seeded.clear()
         results = self._function(feeds, self._parameters)
         floats = [result for result in _flat(results) if _is_float(result)]
         if self._weights is None:
@@ -87,6 +100,18 @@ def _moved(
     return float(moved)
 
 
+def _settings(graph: Graph) -> set[Value]:
+    """Values that nodes take as numbers on the host: no gradient flows through those."""
+    found = set()
+    for node in graph.nodes:
+        kernel = find(node.domain, node.op_type, node.version)
+        for index, value in enumerate(node.inputs):
+            parameter = kernel.input_at(index) if kernel else None
+            if value is not None and parameter is not None and parameter.kind in HOST_KINDS:
+                found.add(value)
+    return found
+
+
 def _array(value: Value) -> np.ndarray:
     return value.data.array  # pyright: ignore
 
@@ -98,8 +123,8 @@ def _is_float(value: Any) -> bool:
 def _doubled(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_doubled, value))
-    is_float = isinstance(value, torch.Tensor) and value.dtype in (torch.float32, torch.float16)
-    return value.double() if is_float else value
+    is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.double() if is_float and value.dtype.itemsize > 1 else value
 
 
 def _flat(values: Any) -> list[Any]:

@@ -63,7 +63,7 @@ def is_nan(x: Tensor) -> Mask:
 
 
 @op("Where", since=9)
-def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def where(condition: Mask, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(condition, x, y)
 
 

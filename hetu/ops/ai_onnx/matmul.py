@@ -1,4 +1,8 @@
-"""Matrix products."""
+"""Matrix products and determinants."""
+
+from collections.abc import Callable
+
+import torch
 
 from hetu.ops.kinds import Tensor
 from hetu.ops.registry import op
@@ -6,4 +10,61 @@ from hetu.ops.registry import op
 
 @op("MatMul")
 def mat_mul(a: Tensor, b: Tensor) -> Tensor:
-    return a @ b
+    return _on_host_if_integer(torch.matmul, a, b)
+
+
+@op("Gemm", since=7)
+def gemm(
+    a: Tensor,
+    b: Tensor,
+    c: Tensor | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: bool = False,  # noqa: N803
+    transB: bool = False,  # noqa: N803
+) -> Tensor:
+    a, b = a.t() if transA else a, b.t() if transB else b
+    if c is not None and a.is_floating_point():
+        return torch.addmm(c, a, b, beta=beta, alpha=alpha)
+    product = _scaled(_on_host_if_integer(torch.mm, a, b), alpha)
+    return product if c is None else product + _scaled(c, beta)
+
+
+@op("Gemm")
+def gemm_1(
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    broadcast: bool = False,
+    transA: bool = False,  # noqa: N803
+    transB: bool = False,  # noqa: N803
+) -> Tensor:
+    return gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+
+
+@op("Einsum", since=12)
+def einsum(*inputs: Tensor, equation: str) -> Tensor:
+    y = _on_host_if_integer(lambda *operands: torch.einsum(equation, *operands), *inputs)
+    return y.to(inputs[0].dtype)  # torch sums small integers in int64
+
+
+@op("Det", since=11)
+def det(x: Tensor) -> Tensor:
+    is_small = x.dtype in (torch.float16, torch.bfloat16)
+    return torch.linalg.det(x.float() if is_small else x).to(x.dtype)
+
+
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else (x * factor).to(x.dtype)
+
+
+def _on_host_if_integer(product: Callable[..., Tensor], *operands: Tensor) -> Tensor:
+    """A product of matrices; torch has no product of integer matrices on accelerators."""
+    first = operands[0]
+    if first.is_cuda and not (first.is_floating_point() or first.is_complex()):
+        return product(*(operand.cpu() for operand in operands)).to(first.device)
+    return product(*operands)

@@ -1,14 +1,59 @@
 """Shapes, views and layout."""
 
-import torch
+import math
 
-from hetu.ops.kinds import HostTensor, Ints, Tensor
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from hetu.errors import ModelError, UsageError, show
+from hetu.ops.kinds import Any, HostTensor, Ints, Tensor
 from hetu.ops.registry import op
 
 
-@op("Shape", since=15)
-def shape(data: Tensor, *, start: int = 0, end: int | None = None) -> HostTensor:
+@op("Shape")
+def shape(data: Any, *, start: int = 0, end: int | None = None) -> HostTensor:
     return torch.tensor(data.shape[start:end], dtype=torch.int64)
+
+
+@op("Size")
+def size(data: Any) -> HostTensor:
+    return torch.tensor(math.prod(data.shape), dtype=torch.int64)
+
+
+@op("Identity")
+def identity(input: Any) -> Any:
+    return input
+
+
+@op("Reshape", since=5)
+def reshape(data: Tensor, shape: Ints, *, allowzero: bool = False) -> Tensor:
+    if not allowzero:
+        shape = tuple(data.shape[i] if dim == 0 else dim for i, dim in enumerate(shape))
+    return data.reshape(shape)
+
+
+@op("Reshape")
+def reshape_1(data: Tensor, *, shape: Ints = (), consumed_inputs: Ints = ()) -> Tensor:
+    return reshape(data, shape)
+
+
+@op("Flatten")
+def flatten(input: Tensor, *, axis: int = 1) -> Tensor:
+    return input.reshape(math.prod(input.shape[:axis]), math.prod(input.shape[axis:]))
+
+
+@op("Squeeze", since=13)
+def squeeze(data: Tensor, axes: Ints | None = None) -> Tensor:
+    if axes is None:
+        return data.squeeze()
+    if any(data.shape[axis] != 1 for axis in axes):
+        raise UsageError(f"Squeeze: axes {axes} of shape {tuple(data.shape)} are not all of size 1")
+    return data.squeeze(axes)
+
+
+@op("Squeeze")
+def squeeze_1(data: Tensor, *, axes: Ints | None = None) -> Tensor:
+    return squeeze(data, axes)
 
 
 @op("Unsqueeze", since=13)
@@ -22,3 +67,89 @@ def unsqueeze(data: Tensor, axes: Ints) -> Tensor:
 @op("Unsqueeze")
 def unsqueeze_1(data: Tensor, *, axes: Ints) -> Tensor:
     return unsqueeze(data, axes)
+
+
+@op("Transpose")
+def transpose(data: Tensor, *, perm: Ints | None = None) -> Tensor:
+    return data.permute(tuple(reversed(range(data.ndim))) if perm is None else perm)
+
+
+@op("Concat", since=4)
+def concat(*inputs: Tensor, axis: int) -> Tensor:
+    return torch.cat(inputs, axis)
+
+
+@op("Concat")
+def concat_1(*inputs: Tensor, axis: int = 1) -> Tensor:
+    return concat(*inputs, axis=axis)
+
+
+@op("Split", since=13)
+def split(
+    input: Tensor,
+    split: Ints | None = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    n_outputs: int,
+) -> tuple[Tensor, ...]:
+    if split is None:
+        split = _equal_parts(input.shape[axis], num_outputs or n_outputs)
+    return input.split(split, axis)
+
+
+def _equal_parts(total: int, count: int) -> Ints:
+    """Sizes that are equal, but for the last ones where `total` does not suffice."""
+    part = math.ceil(total / count)
+    return tuple(max(0, min(part, total - i * part)) for i in range(count))
+
+
+@op("Split", since=2)
+def split_2(
+    input: Tensor, *, axis: int = 0, split: Ints | None = None, n_outputs: int
+) -> tuple[Tensor, ...]:
+    sizes = _equal_parts(input.shape[axis], n_outputs) if split is None else split
+    return input.split(sizes, axis)
+
+
+@op("Expand", since=8)
+def expand(input: Tensor, shape: Ints) -> Tensor:
+    return input.expand(torch.broadcast_shapes(input.shape, shape))
+
+
+@op("Tile", since=6)
+def tile(input: Tensor, repeats: Ints) -> Tensor:
+    return input.tile(repeats)
+
+
+@op("Tile")
+def tile_1(input: Tensor, tiles: int, axis: int) -> Tensor:
+    return tile(input, tuple(tiles if i == axis % input.ndim else 1 for i in range(input.ndim)))
+
+
+@op("DepthToSpace")
+def depth_to_space(input: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    if _is_column_row_depth(mode):
+        return F.pixel_shuffle(input, blocksize)
+    batch, channels, height, width = input.shape
+    depth = channels // blocksize**2
+    blocks = input.reshape(batch, blocksize, blocksize, depth, height, width)
+    pixels = blocks.permute(0, 3, 4, 1, 5, 2)
+    return pixels.reshape(batch, depth, height * blocksize, width * blocksize)
+
+
+@op("SpaceToDepth")
+def space_to_depth(input: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    if _is_column_row_depth(mode):
+        return F.pixel_unshuffle(input, blocksize)
+    batch, depth, height, width = input.shape
+    rows, columns = height // blocksize, width // blocksize
+    blocks = input.reshape(batch, depth, rows, blocksize, columns, blocksize)
+    pixels = blocks.permute(0, 3, 5, 1, 2, 4)
+    return pixels.reshape(batch, depth * blocksize**2, rows, columns)
+
+
+def _is_column_row_depth(mode: str) -> bool:
+    if mode not in ("DCR", "CRD"):
+        raise ModelError(f"mode is DCR or CRD, not {show(mode)}")
+    return mode == "CRD"

@@ -1,0 +1,3 @@
+"""The original import path of the initializers."""
+
+from hetu.api.init import *  # noqa: F403

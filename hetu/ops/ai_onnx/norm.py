@@ -1,0 +1,245 @@
+"""Normalization over batches, instances, layers, groups and neighbours.
+
+torch's kernels add up in float32 or better whatever the type of their input, so `stash_type`, the
+type of the first stage of some operators, only decides the type of statistics that are outputs.
+"""
+
+import math
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from hetu.ops.kinds import Context, DType, Ints, Tensor
+from hetu.ops.registry import op
+from hetu.types import FLOAT32
+
+
+@op("BatchNormalization", since=14, buffers=("input_mean", "input_var"))
+def batch_normalization(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    input_mean: Tensor,
+    input_var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: bool = False,
+    ctx: Context,
+) -> tuple[Tensor, ...]:
+    if not ctx.is_training(training_mode):
+        return _normalize(x, scale, b, input_mean, input_var, epsilon), input_mean, input_var
+    y, mean, var = _normalize_batch(x, scale, b, epsilon)
+    running = _move(input_mean, mean, momentum), _move(input_var, var, momentum)
+    return y, *running, *running
+
+
+@op("BatchNormalization", since=9, buffers=("mean", "var"))
+def batch_normalization_9(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    ctx: Context,
+    n_outputs: int,
+) -> tuple[Tensor, ...]:
+    # until version 14 a node says by its outputs that it trains
+    if not ctx.is_training(n_outputs > 1):
+        return _normalize(x, scale, b, mean, var, epsilon), mean, var, mean, var
+    y, batch_mean, batch_var = _normalize_batch(x, scale, b, epsilon)
+    running = _move(mean, batch_mean, momentum), _move(var, batch_var, momentum)
+    return y, *running, batch_mean.to(mean.dtype), batch_var.to(var.dtype), *running
+
+
+@op("BatchNormalization", since=7, buffers=("mean", "var"))
+def batch_normalization_7(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: bool = True,
+    ctx: Context,
+    n_outputs: int,
+) -> tuple[Tensor, ...]:
+    options = {"epsilon": epsilon, "momentum": momentum, "ctx": ctx, "n_outputs": n_outputs}
+    if spatial:
+        return batch_normalization_9(x, scale, b, mean, var, **options)
+    flat = (parameter.flatten() for parameter in (scale, b, mean, var))
+    y, *statistics = batch_normalization_9(x.flatten(1), *flat, **options)
+    return y.view_as(x), *(statistic.view_as(mean) for statistic in statistics)
+
+
+@op("BatchNormalization", buffers=("mean", "var"))
+def batch_normalization_1(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    is_test: bool = False,
+    momentum: float = 0.9,
+    spatial: bool = True,
+    ctx: Context,
+    n_outputs: int,
+) -> tuple[Tensor, ...]:
+    return batch_normalization_7(
+        x, scale, b, mean, var, epsilon=epsilon, momentum=momentum, spatial=spatial, ctx=ctx,
+        n_outputs=1 if is_test else n_outputs,
+    )  # fmt: skip
+
+
+def _parameter_type(x: Tensor) -> torch.dtype:
+    """The type in which torch takes scale and statistics of a batch normalization."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """`x` with an axis of channels: a tensor of rank 1 is one channel."""
+    return x.unsqueeze(1) if x.ndim == 1 else x
+
+
+def _normalize(
+    x: Tensor, scale: Tensor, b: Tensor, mean: Tensor, var: Tensor, epsilon: float
+) -> Tensor:
+    if mean.requires_grad or var.requires_grad:  # torch.batch_norm has no gradients for them
+        shape = (-1, *(1,) * (x.ndim - 2))
+        mean, var, scale, b = (p.reshape(shape) for p in (mean, var, scale, b))
+        return ((x - mean) * (var + epsilon).rsqrt() * scale + b).to(x.dtype)
+    scale, b, mean, var = (p.to(_parameter_type(x)) for p in (scale, b, mean, var))
+    return torch.batch_norm(
+        _by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
+    ).view_as(x)
+
+
+def _normalize_batch(
+    x: Tensor, scale: Tensor, b: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalized batch, its mean and its population variance, without their gradients.
+
+    torch computes the statistics on its way: with momentum 1 they replace the running ones.
+    """
+    kind = _parameter_type(x)
+    channels = _by_channel(x)
+    mean, var = (torch.zeros(scale.shape, dtype=kind, device=x.device) for _ in range(2))
+    y = torch.batch_norm(
+        channels, scale.to(kind), b.to(kind), mean, var, True, 1.0, epsilon,
+        torch.backends.cudnn.enabled,
+    )  # fmt: skip
+    count = channels.shape[0] * math.prod(channels.shape[2:])
+    var = var * ((count - 1) / count) if count > 1 else torch.zeros_like(var)
+    return y.view_as(x), mean, var
+
+
+def _move(running: Tensor, batch: Tensor, momentum: float) -> Tensor:
+    return running.detach() * momentum + batch.to(running.dtype) * (1 - momentum)
+
+
+@op("InstanceNormalization")
+def instance_normalization(
+    input: Tensor, scale: Tensor, b: Tensor, *, epsilon: float = 1e-5
+) -> Tensor:
+    return torch.instance_norm(
+        input, scale, b, None, None, True, 0.0, epsilon, torch.backends.cudnn.enabled
+    )
+
+
+@op("LayerNormalization", since=17)
+def layer_normalization(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: DType | None = None,
+    n_outputs: int,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    y = _normalize_layer(x, scale, b, x.shape[axis:], epsilon)
+    if n_outputs == 1:
+        return y, None, None
+    kind = (stash_type or FLOAT32).torch
+    inner = tuple(range(axis % x.ndim, x.ndim))
+    var, mean = torch.var_mean(x, inner, correction=0, keepdim=True)
+    return y, mean.to(kind), (var + epsilon).rsqrt().to(kind)
+
+
+def _normalize_layer(
+    x: Tensor, scale: Tensor, b: Tensor | None, shape: torch.Size, epsilon: float
+) -> Tensor:
+    if scale.shape == shape and (b is None or b.shape == shape):
+        return F.layer_norm(x, shape, scale, b, epsilon)
+    y = F.layer_norm(x, shape, eps=epsilon) * scale
+    return y if b is None else y + b
+
+
+@op("RMSNormalization", since=23)
+def rms_normalization(
+    x: Tensor,
+    scale: Tensor,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: DType | None = None,
+) -> Tensor:
+    shape = x.shape[axis:]
+    if scale.shape == shape and scale.dtype == x.dtype:
+        return F.rms_norm(x, shape, scale, epsilon)
+    return F.rms_norm(x, shape, eps=epsilon).to(scale.dtype) * scale
+
+
+@op("GroupNormalization", since=21)
+def group_normalization(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    num_groups: int,
+    stash_type: DType | None = None,
+) -> Tensor:
+    return torch.group_norm(x, num_groups, scale, bias, epsilon, torch.backends.cudnn.enabled)
+
+
+@op("GroupNormalization", since=18)
+def group_normalization_18(
+    x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int
+) -> Tensor:
+    channels = x.shape[1] // num_groups
+    scale, bias = (parameter.repeat_interleave(channels) for parameter in (scale, bias))
+    return group_normalization(x, scale, bias, epsilon=epsilon, num_groups=num_groups)
+
+
+@op("LRN")
+def lrn(
+    x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int
+) -> Tensor:
+    # torch's own operator is off by one channel where the size is even
+    squares = (x * x).reshape(x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
+    padded = F.pad(squares, (0, 0, (size - 1) // 2, size // 2))
+    mean = F.avg_pool2d(padded, (size, 1), stride=1).view_as(x)
+    return x / (bias + alpha * mean).pow(beta)
+
+
+@op("LpNormalization")
+def lp_normalization(input: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
+    norm = torch.linalg.vector_norm(input, p, axis, keepdim=True)
+    return input / norm.masked_fill(norm == 0, 1)
+
+
+@op("MeanVarianceNormalization", since=9)
+def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
+    centered = x - x.mean(axes, keepdim=True)
+    # a norm has a gradient where the deviation is 0, a square root has not
+    count = math.prod(x.shape[axis] for axis in axes)
+    deviation = torch.linalg.vector_norm(centered, 2, axes, keepdim=True) / math.sqrt(count)
+    return centered / (deviation + 1e-9)
