@@ -28,7 +28,8 @@ def string_split(
     x: Strings, *, delimiter: str = "", maxsplit: int | None = None
 ) -> tuple[Strings, Indices]:
     limit = -1 if maxsplit is None else maxsplit
-    parts = [text.split(delimiter or None, limit) for text in x.reshape(-1)]
+    # no text has no parts: ONNX does not say, ONNX Runtime does so
+    parts = [text.split(delimiter or None, limit) if text else [] for text in x.reshape(-1)]
     counts = np.array([len(part) for part in parts], np.int64)
     width = int(counts.max(initial=0))
     table = np.full((len(parts), width), "", dtype=object)
