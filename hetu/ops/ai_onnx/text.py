@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
-from hetu.errors import ModelError, UsageError, show
+from hetu.errors import ModelError, show
 from hetu.ops.kinds import Context, Floats, Indices, Ints, Mask, Strings, Strs, Tensor
 from hetu.ops.lookup import positions
 from hetu.ops.prepared import prepared
+from hetu.ops.regex import regex
 from hetu.ops.registry import op
 
 CASES = {"NONE": str, "LOWER": str.lower, "UPPER": str.upper}
@@ -58,24 +58,9 @@ def string_normalizer(
 
 @op("RegexFullMatch", since=20)
 def regex_full_match(x: Strings, *, pattern: str = "", ctx: Context) -> Mask:
-    full_match = _regex(pattern).fullmatch
+    full_match = regex(pattern).fullmatch
     matches = [full_match(text) is not None for text in x.reshape(-1)]
     return torch.tensor(matches, dtype=torch.bool, device=ctx.device).reshape(x.shape)
-
-
-@lru_cache
-def _regex(pattern: str) -> Any:
-    """The compiled pattern. RE2 matches in linear time; patterns come from files."""
-    try:
-        import re2
-    except ImportError as error:
-        raise UsageError("RegexFullMatch needs RE2: pip install hetu-onnx[text]") from error
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        raise ModelError(f"RegexFullMatch: {show(pattern)} is no RE2 pattern: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
