@@ -44,8 +44,8 @@ class Votes:
 class Forest:
     """Tables over the nodes of all trees. A leaf is its own child.
 
-    `child` holds the nodes for false and for true, `modes` the modes that there are, `tracks` where
-    NaN counts as true, if anywhere; `count` is the number of targets.
+    `child` holds the nodes for false and for true by turns, `modes` the modes that there are,
+    `tracks` where NaN counts as true, if anywhere; `count` is the number of targets.
     """
 
     roots: Tensor
@@ -80,20 +80,25 @@ def _leaves(forest: Forest, x: Tensor) -> Tensor:
     """The leaf that each sample reaches in each tree, (N, T)."""
     nodes = forest.roots.expand(len(x), -1)
     for _ in range(forest.depth):
-        value = x.gather(1, forest.feature[nodes])
-        nodes = forest.child[nodes, _holds(forest, nodes, value).long()]
+        value = x.gather(1, _at(forest.feature, nodes))
+        nodes = _at(forest.child, 2 * nodes + _holds(forest, nodes, value))
     return nodes
+
+
+def _at(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`; several times as fast as torch's indexing."""
+    return table.index_select(0, index.flatten()).view(index.shape)
 
 
 def _holds(forest: Forest, nodes: Tensor, value: Tensor) -> Tensor:
     """Whether each node's condition is true of the value."""
-    split = forest.split[nodes]
+    split = _at(forest.split, nodes)
     results = [(mode, _compared(forest, mode, nodes, value, split)) for mode in forest.modes]
     holds = results[0][1]
     for mode, result in results[1:]:
-        holds = torch.where(forest.mode[nodes] == mode, result, holds)
+        holds = torch.where(_at(forest.mode, nodes) == mode, result, holds)
     if forest.tracks is not None:
-        holds = holds | (torch.isnan(value) & forest.tracks[nodes])
+        holds = holds | (torch.isnan(value) & _at(forest.tracks, nodes))
     return holds
 
 
@@ -175,7 +180,7 @@ def _forest(
         depth=_depth(roots, child, inner),
         feature=_tensor(feature, device),
         split=_tensor(split, device, dtype),
-        child=_tensor(child, device),
+        child=_tensor(child.flatten(), device),
         mode=_tensor(mode, device),
         modes=tuple(np.unique(mode[inner]).tolist()),
         tracks=_tensor(follows, device, torch.bool) if follows.any() else None,
