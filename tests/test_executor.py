@@ -252,3 +252,26 @@ def test_strings_sequences_optionals_and_maps_in_and_out() -> None:
     model = load("g (optional(float[N]) x) => (bool y) { y = OptionalHasElement(x) }")
     assert run(model, {"x": None})[0].tolist() is False
     assert run(model, {"x": np.float32([1])})[0].tolist() is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (float[2] x) => (float[2] y) { y = Identity(x) }",
+        "g (float[2] x) => (float[1, 2] y) <int64[2] s = {1, 2}> { y = Reshape(x, s) }",
+        "g (float[2] x) => (float[2] y) <float[2] w = {1, 2}> { y = Identity(w) }",
+        "g (float[2] x) => (float[2] y) { y = Constant <value = float[2] {1, 2}> () }",
+        "g (float[2] x) => (string[2] y) { y = Constant <value_strings = ['a', 'b']> () }",
+    ],
+)
+def test_results_belong_to_the_caller(text: str) -> None:
+    model = load(text.replace("'", '"'))
+    executor = ht.Executor(list(model.outputs.values()))
+    feed = np.float32([1, 2])
+    feeds = {"x": feed}
+    (first,) = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
+    expected = first.copy()
+    first[...] = "changed" if first.dtype == object else 99
+    assert feed.tolist() == [1, 2]
+    (second,) = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
+    np.testing.assert_array_equal(second, expected)

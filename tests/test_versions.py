@@ -130,3 +130,13 @@ def type_of(x: Feed, is_optional: bool = False) -> onnx.TypeProto:
         )
     element = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
     return onnx.helper.make_tensor_type_proto(element, [None] * x.ndim)
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax", "Hardmax"])
+@pytest.mark.parametrize("axis", [1, None, -2])
+def test_softmax_below_opset_13_works_on_a_matrix(op_type: str, axis: int | None) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    call = Call([x], {} if axis is None else {"axis": axis})
+    model = build(call, "", op_type, 11)
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x0": x})
+    assert_equal(run(model, {"x0": x})[0], expected, op_type, call.rtol, call.atol)

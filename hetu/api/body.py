@@ -21,7 +21,10 @@ def body(function: Callable[..., Any], *inputs: Example, name: str = "body") -> 
     mark = ir.next_serial()
     made = function(*placeholders)
     outputs = tuple(made) if isinstance(made, list | tuple) else (made,)
-    outputs = tuple(_made_inside(value, mark) for value in outputs)
+    outputs = tuple(
+        make("Identity", value) if value in outputs[:i] else _made_inside(value, mark)
+        for i, value in enumerate(outputs)
+    )
     nodes = tuple(node for node in ir.needed_nodes(outputs) if node.serial > mark)
     return ir.Graph(placeholders, outputs, nodes, name=name)
 
@@ -38,6 +41,6 @@ def _type_of(example: Example) -> ValueType | None:
 
 
 def _made_inside(value: ir.Value, mark: int) -> ir.Value:
-    """The value as a result of a node of the body: a graph's outputs are made in it."""
+    """The value as a result of a node of the body, which is what ONNX wants outputs to be."""
     is_inside = value.node is not None and value.node.serial > mark
     return value if is_inside else make("Identity", value)

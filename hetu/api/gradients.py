@@ -30,9 +30,10 @@ def gradients(
         raise UsageError("gradients: node_list is empty")
     if seeds and len(seeds) != len(ys):
         raise UsageError(f"gradients: {len(ys)} outputs, but {len(seeds)} seeds in insert_grad")
-    for value in (*ys, *xs):
+    for value in (*xs, *ys):
         if value.dtype is not None and not value.dtype.is_float:
-            raise UsageError(f"gradients: {show(value.name)} is {value.dtype}, which has none")
+            name = show(value.name or value.op_type)
+            raise UsageError(f"gradients: {name} is {value.dtype}, which has none")
     made = make(
         "Gradient", *ys, *xs, *seeds,
         domain="hetu", count=len(ys), seeded=bool(seeds), sparse=sparse, outputs=len(xs),

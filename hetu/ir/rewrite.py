@@ -31,10 +31,20 @@ class Substitution:
         return self.copy(node, tuple(map(self.optional, node.inputs)), attributes)
 
     def copy(
-        self, node: Node, inputs: tuple[Value | None, ...], attributes: Mapping[str, Attribute]
+        self,
+        node: Node,
+        inputs: tuple[Value | None, ...],
+        attributes: Mapping[str, Attribute],
+        version: int | None = None,
     ) -> Node:
         """A new node like `node`; from now on its outputs stand in for the old ones."""
-        fresh = replace(node, inputs=inputs, attributes=attributes, serial=next_serial())
+        fresh = replace(
+            node,
+            inputs=inputs,
+            attributes=attributes,
+            version=node.version if version is None else version,
+            serial=next_serial(),
+        )
         outputs = [
             None if old is None else replace(old, node=fresh, serial=next_serial())
             for old in node.outputs

@@ -20,6 +20,7 @@ from hetu.ir import (
     dependencies,
     graph_of,
     name_values,
+    nested_graphs,
 )
 from hetu.onnx.bodies import hetu_functions
 from hetu.onnx.exporter import GraphWriter, write_function
@@ -30,6 +31,9 @@ from hetu.runtime.executor import Executor
 from hetu.types import Dim, TensorType, ValueType
 
 Shapes = Mapping[Value | str, Sequence[Dim]]
+
+MIN_IR_VERSION = 8
+"""The first with functions; what runs the default opset knows it."""
 
 MAX_PROTO_BYTES = 2**31 - 1
 """What protobuf writes as one message."""
@@ -74,7 +78,10 @@ def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
     missing = [value for value in graph.inputs if value not in inputs]
     if missing:
         raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
-    initializers = tuple(value for value in graph.initializers if value not in inputs)
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("an output is given twice; ONNX wants their names to differ")
+    inner = {v for g in nested_graphs(graph) if g is not graph for v in g.initializers}
+    initializers = tuple(value for value in graph.initializers if value not in inner)
     graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
     sources = _sources(graph)
     return (
@@ -97,30 +104,28 @@ def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
     Nodes and initializers that no output needs are kept, and so are inputs that have a default.
     """
     if not set(file.outputs) <= set(graph.outputs):
-        return replace(graph, initializers=_in_file_order(graph, file))
+        return replace(graph, initializers=_in_file_order(graph.initializers, file))
     feeds = [value for value in file.inputs if value.data is None]
-    known = {*graph.inputs, *file.initializers}
-    nodes = set(graph.nodes)
+    given, nodes = set(graph.inputs), set(graph.nodes)
     for node in file.nodes:
-        if all(value in known or value.node in nodes for value in dependencies(node)):
+        if all(v.data is not None or v in given or v.node in nodes for v in dependencies(node)):
             nodes.add(node)
     defaults = tuple(value for value in file.inputs if value.data is not None)
     inputs = file.inputs if list(graph.inputs) == feeds else (*graph.inputs, *defaults)
-    unused = tuple(value for value in file.initializers if value not in graph.initializers)
-    full = replace(graph, initializers=(*graph.initializers, *unused))
+    initializers = tuple(dict.fromkeys((*graph.initializers, *file.initializers)))
     return replace(
         file,
         inputs=inputs,
         outputs=graph.outputs,
         nodes=tuple(sorted(nodes, key=lambda node: node.serial)),
-        initializers=_in_file_order(full, file),
+        initializers=_in_file_order(initializers, file),
     )
 
 
-def _in_file_order(graph: Graph, file: Graph) -> tuple[Value, ...]:
-    present = set(graph.initializers)
-    known = [value for value in file.initializers if value in present]
-    return (*known, *(value for value in graph.initializers if value not in set(known)))
+def _in_file_order(initializers: Sequence[Value], file: Graph) -> tuple[Value, ...]:
+    present = dict.fromkeys(initializers)
+    known = dict.fromkeys(value for value in file.initializers if value in present)
+    return tuple(known | present)
 
 
 def _to_proto(
@@ -133,12 +138,12 @@ def _to_proto(
     sources = _sources(graph)
     types = _input_types(graph.inputs, input_shapes)
     opsets, graph = settle_versions(graph, sources, opset)
-    facts = sources[0] if sources else _facts_of_new(opsets)
+    facts = sources[0] if sources else Model({}, MIN_IR_VERSION, producer_name="hetu")
 
     def data_of(value: Value) -> Tensor | SparseTensor:
         return _current(executor, value)
 
-    proto = onnx.ModelProto(ir_version=facts.ir_version)
+    proto = onnx.ModelProto()
     _write_facts(proto, facts, {**facts.metadata, **metadata})
     proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
     proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of).graph(graph, types))
@@ -146,14 +151,16 @@ def _to_proto(
     functions = _functions(sources, graph)
     proto.functions.extend(write_function(function, data_of) for function in functions)
     proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
+    proto.ir_version = _ir_version(facts, proto)
     proto = _with_output_types(proto)
     return convert_proto(proto, opset) if opset and opset != opsets.get("") else proto
 
 
-def _facts_of_new(opsets: Mapping[str, int]) -> Model:
-    ids = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    ir_version = onnx.helper.find_min_ir_version_for(ids, ignore_unknown=True)
-    return Model(opsets, max(ir_version, 8), producer_name="hetu")
+def _ir_version(facts: Model, proto: onnx.ModelProto) -> int:
+    """The file's own version, or a newer one where what was added to it asks for that."""
+    needed = onnx.helper.find_min_ir_version_for(list(proto.opset_import), ignore_unknown=True)
+    is_raised = {e.domain: e.version for e in proto.opset_import} != dict(facts.opsets)
+    return max(facts.ir_version, needed, MIN_IR_VERSION) if is_raised else facts.ir_version
 
 
 def _write_facts(proto: onnx.ModelProto, facts: Model, metadata: Mapping[str, str]) -> None:
@@ -217,8 +224,12 @@ def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:
                and o.type.WhichOneof("value") in (None, "tensor_type")]  # fmt: skip
     if not unknown or proto.ByteSize() > MAX_PROTO_BYTES:
         return proto
-    inferred = onnx.shape_inference.infer_shapes(proto).graph.output
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph.output
+    known = {dim.dim_param for info in proto.graph.input for dim in info.type.tensor_type.shape.dim}
     for output, typed in zip(proto.graph.output, inferred, strict=True):
         if output in unknown:
             output.type.CopyFrom(typed.type)
+            for dim in output.type.tensor_type.shape.dim:
+                if dim.dim_param not in known:  # a name that the inference made up
+                    dim.ClearField("dim_param")
     return proto

@@ -62,7 +62,7 @@ def _taps(
     else:
         first, last = (0, 1) if mode == "linear" else (-1, 2)
         places = position.floor()[..., None] + torch.arange(first, last + 1, device=position.device)
-        weights = FILTERS[mode]((places - position[..., None]).abs())
+        weights = _FILTERS[mode]((places - position[..., None]).abs())
     places = places.long()
     if padding_mode == "zeros":
         weights = weights * ((places >= 0) & (places < size))
@@ -93,16 +93,16 @@ def _gathered(x: Tensor, taps: list[tuple[Tensor, Tensor]]) -> Tensor:
     return total
 
 
-def linear(distance: Tensor) -> Tensor:
-    """The weight of an element at a distance in linear interpolation."""
+def _linear(distance: Tensor) -> Tensor:
+    """The weight of an element at a distance."""
     return (1 - distance).clamp(min=0)
 
 
-def cubic(distance: Tensor, a: float = -0.75) -> Tensor:
-    """The weight of an element at a distance in cubic convolution (Keys 1981, equation 4)."""
+def _cubic(distance: Tensor, a: float = -0.75) -> Tensor:
+    """The weight of an element at a distance (Keys 1981, equation 4)."""
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((distance - 5) * distance + 8) * distance * a - 4 * a
     return torch.where(distance <= 1, near, torch.where(distance < 2, far, 0))
 
 
-FILTERS = {"linear": linear, "cubic": cubic}
+_FILTERS = {"linear": _linear, "cubic": _cubic}

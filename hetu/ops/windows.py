@@ -84,26 +84,19 @@ def place(
     rank = len(sizes)
     if len(kernel) != rank:
         raise ModelError(f"a kernel of shape {kernel} does not fit {rank} spatial axes")
-    none = (0,) * rank
-    windows = Windows(sizes, kernel, strides or (1,) * rank, dilations or (1,) * rank, none, none)
+    strides, dilations = strides or (1,) * rank, dilations or (1,) * rank
+    begin = end = (0,) * rank
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        begin, end = _same_pads(windows, auto_pad)
+        axes = zip(sizes, kernel, strides, dilations, strict=True)
+        begin, end = split_pads([_same_pads(*axis) for axis in axes], auto_pad == "SAME_UPPER")
     elif pads and auto_pad in ("NOTSET", ""):
         begin, end = pads[:rank], pads[rank:]
-    else:
-        return windows
-    return replace(windows, begin=begin, end=end)
+    return Windows(sizes, kernel, strides, dilations, begin, end)
 
 
-def _same_pads(windows: Windows, auto_pad: str) -> tuple[Ints, Ints]:
+def _same_pads(size: int, kernel: int, stride: int, dilation: int) -> int:
     """Padding for which there are ceil(size / stride) windows."""
-    totals = [
-        max(0, (-(-size // stride) - 1) * stride + extent - size)
-        for size, stride, extent in zip(
-            windows.sizes, windows.strides, windows.extents, strict=True
-        )
-    ]
-    return split_pads(totals, auto_pad == "SAME_UPPER")
+    return max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
 
 
 def split_pads(totals: list[int], more_at_end: bool) -> tuple[Ints, Ints]:

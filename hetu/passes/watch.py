@@ -27,7 +27,8 @@ def watch(graph: Graph) -> Graph:
         if node in gradients:
             options = {"create_graph": node in differentiated, "retain_graph": len(gradients) > 1}
             flags = {name: Attribute("int", int(flag)) for name, flag in options.items()}
-            fresh = values.copy(fresh, fresh.inputs, {**fresh.attributes, **flags})
+            inputs = tuple(map(values.optional, node.inputs))
+            fresh = values.copy(node, inputs, {**node.attributes, **flags})
         nodes.append(fresh)
         for old, new in zip(node.outputs, fresh.outputs, strict=True):
             if old in watched and old is not None and new is not None:

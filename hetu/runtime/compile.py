@@ -17,6 +17,7 @@ from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, capture
 from hetu.ops.kinds import Context
 from hetu.passes.instantiate import instantiate
 from hetu.runtime.bind import Argument, Call, bind, find_kernel, may_be_widened
+from hetu.runtime.results import storages
 from hetu.types import STRING, DType, ValueType, dtype
 
 MAX_NESTING = 64
@@ -67,14 +68,16 @@ class CompiledBody:
 
 
 class Compiler:
-    """Compiles a graph and all graphs inside it; `sources` holds what was generated, by file name.
+    """Compiles a graph and all graphs inside it.
 
+    `sources` holds what was generated, by file name, `constant_storages` where constants lie.
     `parameters` maps variables to their position in the list that the compiled function gets.
     """
 
     def __init__(self, context: Context, parameters: Mapping[Value, int]) -> None:
         self.context = context
         self.sources: dict[str, Source] = {}
+        self.constant_storages: set[int] = set()
         self._parameters = parameters
 
     def main(self, graph: Graph) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
@@ -235,7 +238,9 @@ class _Writer:
         """A constant's tensor; integers and single numbers stay on the host: see `place`."""
         assert isinstance(value.data, Tensor | SparseTensor)
         is_bulk = value.data.dtype.is_float and value.data.array.ndim > 0
-        return to_torch(value.data.array, self._compiler.context.device if is_bulk else None)
+        constant = to_torch(value.data.array, self._compiler.context.device if is_bulk else None)
+        self._compiler.constant_storages |= storages([constant])
+        return constant
 
     def _define(self, stem: str, target: Any) -> str:
         name = f"{stem}_{next(self._defined)}"

@@ -8,6 +8,7 @@ import torch
 from hetu.convert import to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
+from hetu.runtime.results import storages
 
 _RUNS = "/runs"
 
@@ -26,6 +27,7 @@ class ParameterStore:
         self.positions = {value: i for i, value in enumerate(variables)}
         self.tensors = [_initial(value, device, random) for value in variables]
         self._variables = list(variables)
+        self._storages: set[int] | None = None
         self._owned = {value for value in variables if isinstance(value.data, Recipe)}
         self._runs = {value: 0 for value in variables if isinstance(value.data, Schedule)}
 
@@ -38,6 +40,14 @@ class ParameterStore:
     def __setitem__(self, value: Value, tensor: torch.Tensor) -> None:
         self.tensors[self.positions[value]] = tensor
         self._owned.add(value)
+        self._storages = None
+
+    @property
+    def storages(self) -> set[int]:
+        """Where the values lie, see `results.storage`."""
+        if self._storages is None:
+            self._storages = storages(self.tensors)
+        return self._storages
 
     def is_changed(self, value: Value) -> bool:
         """Whether the value may differ from the graph's own data."""

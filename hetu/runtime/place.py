@@ -17,7 +17,8 @@ def placed(
 ) -> Callable[..., Any]:
     """`function`, the kernel's, with host tensors moved to `device` where another input is there.
 
-    The copy of an input that is the same object in every run, a constant, is kept.
+    The copy of an input that is the same object in every run, a constant, is kept. What goes into
+    bodies stays where it is: their nodes are placed one by one.
     """
     copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -31,8 +32,13 @@ def placed(
             copies[index] = value, value.to(device)
         return copies[index][1]
 
+    def is_there(value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.device.type == device.type
+
     def call(*inputs: Any, **bodies: Any) -> Any:
-        if any(isinstance(v, torch.Tensor) and v.device.type == device.type for v in inputs):
+        if not bodies and any(
+            isinstance(v, torch.Tensor) and v.device.type == device.type for v in inputs
+        ):
             inputs = tuple(move(index, value) for index, value in enumerate(inputs))
         return function(*inputs, **bodies)
 

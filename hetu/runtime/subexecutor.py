@@ -10,11 +10,13 @@ from hetu.errors import UsageError, show
 from hetu.ir import Graph, Node, Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
+from hetu.passes.straight_through import straight_through
 from hetu.passes.watch import gradient_nodes, watch
 from hetu.runtime.compile import Compiler
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.results import independent, storages
 from hetu.runtime.update import FeedSource, Update
 
 Evaluated = Value | Update
@@ -76,10 +78,11 @@ class SubExecutor:
                 results = function(feeds, parameters)
         except Exception as error:
             raise explain(error, compiler.sources) from error
+        shared = self._store.storages | storages(feeds) | compiler.constant_storages
+        values = iter([independent(result, shared) for result in results[: len(self._outputs)]])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
-        values = iter(results)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
     def source(self, inference: bool | None) -> str:
@@ -98,7 +101,7 @@ class SubExecutor:
     def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
         if inference not in self._compiled:
             self._context.training = None if inference is None else not inference
-            graph = watch(fold(self.graph, self._evaluate))
+            graph = watch(straight_through(fold(self.graph, self._evaluate)))
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))
             self._compiled[inference] = compiler, compiler.main(graph), differentiates

@@ -28,7 +28,8 @@ def indices(
 @example("Gather")
 def gather(random: Random, version: int) -> Call:
     if random.integer(0, 3) == 0:
-        x = np.array([["a", "b"], ["", "ab"]], dtype=object)
+        # Of rows of strings, ONNX Runtime copies the first element only.
+        x = np.array(["a", "b", "", "ab"], dtype=object)
     else:
         x = data(random, random.integer(1, 4))
     axis = random.axis(x)
@@ -49,10 +50,7 @@ def inside(random: Random, x: np.ndarray, axis: int) -> list[int]:
 def gather_elements(random: Random, version: int) -> Call:
     x = data(random, random.integer(1, 4))
     axis = random.axis(x)
-    # ONNX Runtime reads other rows than the specification where indices are smaller than the data
-    # in other dimensions than the first; both agree where only the axis differs.
-    dims = list(x.shape)
-    dims[axis] = random.integer(1, 6)
+    dims = inside(random, x, axis)
     return Call([x, indices(random, x.shape[axis], *dims)], {"axis": axis})
 
 

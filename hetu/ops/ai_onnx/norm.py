@@ -148,9 +148,8 @@ def _move(running: Tensor, batch: Tensor, momentum: float) -> Tensor:
 def instance_normalization(
     input: Tensor, scale: Tensor, b: Tensor, *, epsilon: float = 1e-5
 ) -> Tensor:
-    return torch.instance_norm(
-        input, scale, b, None, None, True, 0.0, epsilon, torch.backends.cudnn.enabled
-    )
+    channels = input.shape[1]
+    return torch.group_norm(input, channels, scale, b, epsilon, torch.backends.cudnn.enabled)
 
 
 @op("LayerNormalization", since=17)
@@ -169,7 +168,8 @@ def layer_normalization(
         return y, None, None
     kind = (stash_type or FLOAT32).torch
     inner = tuple(range(axis % x.ndim, x.ndim))
-    var, mean = torch.var_mean(x, inner, correction=0, keepdim=True)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    var, mean = torch.var_mean(exact, inner, correction=0, keepdim=True)
     return y, mean.to(kind), (var + epsilon).rsqrt().to(kind)
 
 
@@ -223,6 +223,8 @@ def group_normalization_18(
 def lrn(
     x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int
 ) -> Tensor:
+    if x.numel() == 0:
+        return x
     # torch's own operator is off by one channel where the size is even
     squares = (x * x).reshape(x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
     padded = F.pad(squares, (0, 0, (size - 1) // 2, size // 2))

@@ -1,7 +1,9 @@
 """Pooling."""
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
@@ -40,21 +42,22 @@ def average_pool(
         y = average(padded, windows.kernel, windows.strides)
     else:
         y = win.view(padded, windows).mean(tuple(range(-windows.rank, 0)))
-    return (y * _corrections(windows, counts, count_include_pad, y)).to(x.dtype)
+    corrections = torch.from_numpy(_corrections(windows, counts, count_include_pad))
+    return (y * corrections.to(y)).to(x.dtype)
 
 
-def _corrections(windows: Windows, counts: Ints, with_pads: bool, like: Tensor) -> Tensor:
+@lru_cache(maxsize=16)
+def _corrections(windows: Windows, counts: Ints, with_pads: bool) -> np.ndarray:
     """Elements of a window per element of it that counts as one, for each window."""
-    total = like.new_ones(())
+    total = np.ones(())
     axes = (windows.sizes, windows.kernel, windows.strides, windows.dilations)
     ends = zip(windows.begin, windows.end, *axes, counts, strict=True)
     for begin, end, size, kernel, stride, dilation, count in ends:
-        starts = torch.arange(count, device=like.device)[:, None] * stride
-        places = starts + torch.arange(kernel, device=like.device) * dilation
+        places = np.arange(count)[:, None] * stride + np.arange(kernel) * dilation
         low, high = (0, begin + size + end) if with_pads else (begin, begin + size)
-        counted = ((places >= low) & (places < high)).sum(1).clamp(min=1)
+        counted = ((places >= low) & (places < high)).sum(1).clip(1)
         total = total[..., None] * (kernel / counted)
-    return total.to(like.dtype)
+    return total
 
 
 @op("MaxPool")

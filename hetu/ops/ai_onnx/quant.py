@@ -1,5 +1,6 @@
 """Quantization: to and from numbers of few bits, and products of such numbers."""
 
+import ml_dtypes
 import torch
 from torch.nn import functional as F  # noqa: N812
 
@@ -15,7 +16,7 @@ _UINT8 = dtype("uint8")
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-@op("QuantizeLinear", since=10, fixed=("y_scale", "y_zero_point"))
+@op("QuantizeLinear", since=23, fixed=("y_scale", "y_zero_point"))
 def quantize_linear(
     x: Tensor,
     y_scale: Tensor,
@@ -32,6 +33,50 @@ def quantize_linear(
     divided_in = y_scale.dtype if precision is None else precision.torch
     scaled = x.to(divided_in) / _spread(y_scale, x, axis, block_size).to(divided_in)
     return _quantized(scaled, zero_point, element, bool(saturate))
+
+
+@op("StraightThrough", domain="hetu", fixed=("y_scale", "y_zero_point"))
+def straight_through(
+    y: Tensor,
+    x: Tensor,
+    y_scale: Tensor,
+    y_zero_point: Any = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: DType | None = None,
+    precision: DType | None = None,
+) -> Any:
+    """`y`, which `x` became by QuantizeLinear and back, with the gradient of `x` clipped to range.
+
+    The straight-through estimator, as in torch's fake quantization.
+    """
+    if not x.requires_grad:
+        return y
+    element = (output_dtype or _UINT8) if y_zero_point is None else dtype(y_zero_point.dtype)
+    zero_point = 0 if y_zero_point is None else _spread(y_zero_point, x, axis, block_size)
+    low, high = _limits(element)
+    shifted = (x.detach() / _spread(y_scale, x, axis, block_size)).round() + zero_point
+    is_inside = (shifted >= low) & (shifted <= high)
+    return y + torch.where(is_inside, x - x.detach(), 0.0).to(y.dtype)
+
+
+@op("QuantizeLinear", since=10, fixed=("y_scale", "y_zero_point"))
+def quantize_linear_10(
+    x: Tensor,
+    y_scale: Tensor,
+    y_zero_point: Any = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: DType | None = None,
+    saturate: int = 1,
+) -> Any:
+    # Version 23 made the scale's type the one to divide in; before, it was float32 for all.
+    return quantize_linear(
+        x, y_scale.to(_wide(y_scale)), y_zero_point, axis=axis, block_size=block_size,
+        output_dtype=output_dtype, saturate=saturate,
+    )  # fmt: skip
 
 
 @op("DequantizeLinear", since=10, fixed=("x_scale", "x_zero_point"))
@@ -58,10 +103,14 @@ def _quantized(
     """Scaled numbers in the form that `element` is stored in."""
     if element.is_float:
         return convert(scaled + zero_point, element, saturate=saturate)
-    low = 0 if element.name.startswith("uint") else -(1 << (element.bits - 1))
-    high = low + (1 << element.bits) - 1
     shifted = scaled.round().to(_wide(scaled)) + zero_point
-    return convert(shifted.clamp(low, high), element)
+    return convert(shifted.clamp(*_limits(element)), element)
+
+
+def _limits(element: DType) -> tuple[float, float]:
+    """The smallest and the largest number of a type."""
+    limits = ml_dtypes.finfo(element.numpy) if element.is_float else ml_dtypes.iinfo(element.numpy)
+    return float(limits.min), float(limits.max)
 
 
 def _spread(values: torch.Tensor, x: torch.Tensor, axis: int, block_size: int) -> torch.Tensor:

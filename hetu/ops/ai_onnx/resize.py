@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ _CROP = "tf_crop_and_resize"
 _MAX_TORCH_FACTOR = 32
 """torch multiplies by a float32 reciprocal: up to 40 its nearest elements are the exact ones."""
 
-_ROUNDINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "round_prefer_floor": lambda x: (x - 0.5).ceil(),
-    "round_prefer_ceil": lambda x: (x + 0.5).floor(),
-    "floor": torch.floor,
-    "ceil": torch.ceil,
+_ROUNDINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
 }
 
 
@@ -172,16 +172,16 @@ def _changed(plan: Iterable[Axis]) -> list[Axis]:
     return [axis for axis in plan if axis.scale != 1]
 
 
-def _positions(axis: Axis, transform: str) -> Tensor:
+def _positions(axis: Axis, transform: str) -> np.ndarray:
     """Where each element of the result lies in the input.
 
-    In float32 and on the host, as in ONNX Runtime: which element is nearest hangs on the rounding.
+    In float32, as in ONNX Runtime: which element is nearest hangs on the rounding.
     """
-    if transform == "pytorch_half_pixel" and axis.length == 1:
-        return torch.zeros(1)
-    x = torch.arange(axis.length, dtype=torch.float32)
+    x = np.arange(axis.length, dtype=np.float32)
     last, steps = axis.size - 1, axis.length - 1
     match transform:
+        case "pytorch_half_pixel" if not steps:
+            return x
         case "half_pixel" | "pytorch_half_pixel":
             return (x + 0.5) / axis.scale - 0.5
         case "half_pixel_symmetric":
@@ -201,34 +201,34 @@ def _positions(axis: Axis, transform: str) -> Tensor:
 
 
 def _nearest(x: Tensor, plan: list[Axis], transform: str, nearest_mode: str) -> Tensor:
-    chosen = [
-        _ROUNDINGS[nearest_mode](_positions(axis, transform).double()).clamp(0, axis.size - 1)
-        for axis in plan
-    ]
-    if _torch_repeats(x, plan, chosen):
-        lengths = _spatial_lengths(x, plan)
-        return F.interpolate(x, lengths, mode="nearest")
-    for axis, places in zip(plan, chosen, strict=True):
-        x = x.index_select(axis.index, places.long().to(x.device))
+    if _is_spatial(x, plan) and all(_repeats(axis, transform, nearest_mode) for axis in plan):
+        return F.interpolate(x, _spatial_lengths(x, plan), mode="nearest")
+    for axis in plan:
+        places = torch.from_numpy(_places(axis, transform, nearest_mode))
+        x = x.index_select(axis.index, places.to(x.device))
     return x
 
 
-def _torch_repeats(x: Tensor, plan: list[Axis], chosen: list[Tensor]) -> bool:
-    """Whether each element is simply repeated, in a form that torch has one call for."""
-    return (
-        _is_spatial(x, plan)
-        and all(axis.length % axis.size == 0 for axis in plan)
-        and all(axis.length // axis.size <= _MAX_TORCH_FACTOR for axis in plan)
-        and all(
-            torch.equal(places, torch.arange(a.size).repeat_interleave(a.length // a.size))
-            for a, places in zip(plan, chosen, strict=True)
-        )
-    )
+@lru_cache
+def _places(axis: Axis, transform: str, nearest_mode: str) -> np.ndarray:
+    """The nearest element of the input for each element of the result."""
+    positions = _positions(axis, transform).astype(np.float64)
+    return _ROUNDINGS[nearest_mode](positions).clip(0, axis.size - 1).astype(np.int64)
+
+
+@lru_cache
+def _repeats(axis: Axis, transform: str, nearest_mode: str) -> bool:
+    """Whether each element is simply repeated, in a way that `F.interpolate` does too."""
+    factor, rest = divmod(axis.length, axis.size)
+    if rest or factor > _MAX_TORCH_FACTOR:
+        return False
+    repeated = np.arange(axis.size).repeat(factor)
+    return np.array_equal(_places(axis, transform, nearest_mode), repeated)
 
 
 def _is_spatial(x: Tensor, plan: list[Axis]) -> bool:
     """Whether `F.interpolate` takes `x` and all the axes that change."""
-    spatial = all(axis.index >= 2 for axis in plan) and x.ndim in _TORCH_LINEAR
+    spatial = all(axis.index >= 2 and axis.length > 0 for axis in plan) and x.ndim in _TORCH_LINEAR
     return spatial and bool(plan) and x.is_floating_point() and x.numel() > 0
 
 
@@ -253,14 +253,11 @@ def _interpolated(
         torch_mode = _TORCH_LINEAR[x.ndim] if mode == "linear" else "bicubic"
         align = transform == "align_corners"
         return F.interpolate(x, _spatial_lengths(x, plan), mode=torch_mode, align_corners=align)
-    weight = sampling.linear if mode == "linear" else partial(sampling.cubic, a=cubic_coeff_a)
-    reach = 1 if mode == "linear" else 2
+    settings = (transform, mode, cubic_coeff_a, exclude_outside, antialias)
     y = x.to(sampling.float_type(x))
     for axis in plan:
-        stretch = max(1.0, 1 / axis.scale) if antialias else 1.0
-        positions = _positions(axis, transform).double()
-        matrix = _matrix(positions, axis.size, weight, reach, stretch, exclude_outside)
-        y = F.linear(y.movedim(axis.index, -1), matrix.to(y)).movedim(-1, axis.index)
+        matrix = torch.from_numpy(_matrix(axis, *settings)).to(y)
+        y = F.linear(y.movedim(axis.index, -1), matrix).movedim(-1, axis.index)
     return y.to(x.dtype)
 
 
@@ -276,24 +273,37 @@ def _torch_places(x: Tensor, plan: list[Axis], transform: str) -> bool:
     )
 
 
+@lru_cache(maxsize=16)
 def _matrix(
-    positions: Tensor,
-    size: int,
-    weight: Callable[[Tensor], Tensor],
-    reach: int,
-    stretch: float,
+    axis: Axis,
+    transform: str,
+    mode: str,
+    cubic_coeff_a: float,
     exclude_outside: bool,
-) -> Tensor:
+    antialias: bool,
+) -> np.ndarray:
     """The weights of the input's elements (columns) in each element of the result (rows)."""
-    first = (positions - reach * stretch).floor() + 1
-    places = first[:, None] + torch.arange(math.ceil(2 * reach * stretch))
-    weights = weight((places - positions[:, None]).abs() / stretch)
+    stretch = max(1.0, 1 / axis.scale) if antialias and axis.length else 1.0
+    reach = stretch * (1 if mode == "linear" else 2)
+    positions = _positions(axis, transform).astype(np.float64)[:, None]
+    places = np.floor(positions - reach) + 1 + np.arange(math.ceil(2 * reach))
+    distances = np.abs(places - positions) / stretch
+    weights = 1 - distances.clip(0, 1) if mode == "linear" else _cubic(distances, cubic_coeff_a)
     if exclude_outside:
-        weights = weights * ((places >= 0) & (places < size))
-    total = weights.sum(1, keepdim=True)
-    weights = weights / torch.where(total == 0, 1, total)
-    matrix = torch.zeros(len(positions), size, dtype=weights.dtype)
-    return matrix.scatter_add(1, places.long().clamp(0, size - 1), weights)
+        weights *= (places >= 0) & (places < axis.size)
+    total = weights.sum(1, keepdims=True)
+    matrix = np.zeros((axis.length, axis.size))
+    rows = np.arange(axis.length)[:, None]
+    columns = places.astype(np.int64).clip(0, axis.size - 1)
+    np.add.at(matrix, (rows, columns), weights / np.where(total == 0, 1, total))
+    return matrix
+
+
+def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
+    """The weight of an element at a distance (Keys 1981, equation 4)."""
+    near, far = distance.clip(0, 1), distance.clip(1, 2)
+    inner = ((a + 2) * near - (a + 3)) * near * near + 1
+    return inner + ((far - 5) * far + 8) * far * a - 4 * a
 
 
 def _extrapolated(y: Tensor, plan: list[Axis], value: float) -> Tensor:
@@ -301,6 +311,6 @@ def _extrapolated(y: Tensor, plan: list[Axis], value: float) -> Tensor:
     for axis in plan:
         positions = _positions(axis, _CROP)
         outside = (positions < 0) | (positions > axis.size - 1)
-        outside = outside.to(y.device).reshape(-1, *(1,) * (y.ndim - axis.index - 1))
-        y = torch.where(outside, value, y).to(y.dtype)
+        outside = outside.reshape(-1, *(1,) * (y.ndim - axis.index - 1))
+        y = torch.where(torch.from_numpy(outside).to(y.device), value, y).to(y.dtype)
     return y

@@ -1,0 +1,36 @@
+"""Results that belong to the caller alone."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def storage(tensor: torch.Tensor) -> int:
+    """What two tensors share if writing to one may change the other."""
+    return 0 if tensor.is_sparse else tensor.untyped_storage().data_ptr()
+
+
+def storages(values: Iterable[Any]) -> set[int]:
+    """The storages of the tensors among some values, inside of sequences too."""
+    found: set[int] = set()
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.add(storage(value))
+        elif isinstance(value, np.ndarray):
+            found.add(id(value))
+        elif isinstance(value, tuple):
+            found |= storages(value)
+    return found
+
+
+def independent(value: Any, shared: set[int]) -> Any:
+    """The value, copied where it lies in one of the storages `shared`."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() if storage(value) in shared else value
+    if isinstance(value, np.ndarray):
+        return value.copy() if id(value) in shared else value
+    if isinstance(value, tuple):
+        return tuple(independent(element, shared) for element in value)
+    return value
