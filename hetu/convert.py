@@ -50,6 +50,13 @@ def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     return value.numpy()
 
 
+def copied(value: torch.Tensor) -> torch.Tensor:
+    """A copy with memory of its own; torch has none for the types that are mere tags."""
+    if dtype(value.dtype).bits < 8:
+        return value.view(torch.uint8).clone().view(value.dtype)
+    return value.detach().clone()
+
+
 def widen(value: torch.Tensor) -> torch.Tensor:
     """A tensor of a type that torch cannot compute in, as the type it can (`DType.compute`)."""
     element = dtype(value.dtype)

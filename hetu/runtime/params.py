@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from hetu.convert import to_torch
+from hetu.convert import copied, to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
 from hetu.runtime.results import storages
@@ -56,7 +56,7 @@ class ParameterStore:
     def own(self, value: Value) -> torch.Tensor:
         """The value of a variable, safe to change in place."""
         if value not in self._owned:
-            self[value] = self[value].clone()
+            self[value] = copied(self[value])
         return self[value]
 
     def replace(self, updates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetu.convert import copied
+
 
 def storage(tensor: torch.Tensor) -> int:
     """What two tensors share if writing to one may change the other."""
@@ -28,7 +30,7 @@ def storages(values: Iterable[Any]) -> set[int]:
 def independent(value: Any, shared: set[int]) -> Any:
     """The value, copied where it lies in one of the storages `shared`."""
     if isinstance(value, torch.Tensor):
-        return value.detach().clone() if storage(value) in shared else value
+        return copied(value) if storage(value) in shared else value
     if isinstance(value, np.ndarray):
         return value.copy() if id(value) in shared else value
     if isinstance(value, tuple):

@@ -79,7 +79,7 @@ def check_gradient(function: Differentiable, rtol: float = 1e-4) -> bool:
     )
     with torch.no_grad():
         after, before = (_moved(function, points, directions, sign) for sign in (STEP, -STEP))
-    center = float(value)
+    center = float(value.detach())
     right, left = (after - center) / STEP, (center - before) / STEP
     scale = max(1.0, abs(directional), abs(center))
     margin = rtol * scale + abs(right - left) / 2
