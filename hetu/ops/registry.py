@@ -83,8 +83,10 @@ class Kernel:
 @dataclass(slots=True)
 class _Registry:
     kernels: dict[tuple[str, str], list[Kernel]] = field(default_factory=dict)
+    found: dict[tuple[str, str, int], Kernel | None] = field(default_factory=dict)
 
     def add(self, kernel: Kernel) -> None:
+        self.found.clear()
         versions = self.kernels.setdefault((kernel.domain, kernel.op_type), [])
         versions[:] = sorted(
             [k for k in versions if k.since != kernel.since] + [kernel], key=lambda k: k.since
@@ -119,10 +121,12 @@ def op(
 
 def find(domain: str, op_type: str, version: int) -> Kernel | None:
     """The newest kernel that is not newer than `version`, or None."""
-    domain = "" if domain == "ai.onnx" else domain
-    versions = _registry.kernels.get((domain, op_type), [])
-    index = bisect_right(versions, version, key=lambda kernel: kernel.since)
-    return versions[index - 1] if index else None
+    key = ("" if domain == "ai.onnx" else domain, op_type, version)
+    if key not in _registry.found:
+        versions = _registry.kernels.get(key[:2], [])
+        index = bisect_right(versions, version, key=lambda kernel: kernel.since)
+        _registry.found[key] = versions[index - 1] if index else None
+    return _registry.found[key]
 
 
 def kernels() -> Iterator[Kernel]:
