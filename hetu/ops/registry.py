@@ -83,7 +83,7 @@ class Kernel:
 @dataclass(slots=True)
 class _Registry:
     kernels: dict[tuple[str, str], list[Kernel]] = field(default_factory=dict)
-    found: dict[tuple[str, str, int], Kernel | None] = field(default_factory=dict)
+    found: dict[tuple[str, str, int], Kernel] = field(default_factory=dict)
 
     def add(self, kernel: Kernel) -> None:
         self.found.clear()
@@ -122,11 +122,14 @@ def op(
 def find(domain: str, op_type: str, version: int) -> Kernel | None:
     """The newest kernel that is not newer than `version`, or None."""
     key = ("" if domain == "ai.onnx" else domain, op_type, version)
-    if key not in _registry.found:
-        versions = _registry.kernels.get(key[:2], [])
-        index = bisect_right(versions, version, key=lambda kernel: kernel.since)
-        _registry.found[key] = versions[index - 1] if index else None
-    return _registry.found[key]
+    if key in _registry.found:
+        return _registry.found[key]
+    versions = _registry.kernels.get(key[:2], [])
+    index = bisect_right(versions, version, key=lambda kernel: kernel.since)
+    if not index:
+        return None
+    _registry.found[key] = versions[index - 1]
+    return versions[index - 1]
 
 
 def kernels() -> Iterator[Kernel]:
