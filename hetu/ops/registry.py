@@ -162,9 +162,7 @@ def _read_signature(
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     """An input that may be left out before one that may not is annotated `X | None`."""
     is_left_out = parameter.default is REQUIRED and get_origin(annotation) in (Union, UnionType)
-    return Parameter(
-        parameter.name, _kind(annotation), None if is_left_out else parameter.default
-    )
+    return Parameter(parameter.name, _kind(annotation), None if is_left_out else parameter.default)
 
 
 def _kind(annotation: Any) -> str:

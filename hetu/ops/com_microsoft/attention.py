@@ -117,9 +117,7 @@ def _unmasked(mask: Tensor, batch: int, q_length: int, total: int) -> Tensor:
     return mask[:, None, None] > 0 if mask.ndim == 2 else mask[:, None] > 0
 
 
-def _attended(
-    q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float | None
-) -> Tensor:
+def _attended(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float | None) -> Tensor:
     if added is not None:
         added = added.to(q.dtype).expand(*q.shape[:3], k.shape[2])
     return F.scaled_dot_product_attention(q, k, v, added, scale=scale or None)

@@ -39,9 +39,7 @@ def _activated(x: Tensor, activation: str, given: Sequence[float | None]) -> Ten
         raise ModelError(f"unknown activation {show(activation)}")
     function, defaults = _ACTIVATIONS[activation]
     values = (*given, *(None,) * len(defaults))
-    return function(
-        x, *(d if v is None else v for v, d in zip(values, defaults, strict=False))
-    )
+    return function(x, *(d if v is None else v for v, d in zip(values, defaults, strict=False)))
 
 
 @op("FusedConv", domain=DOMAIN)

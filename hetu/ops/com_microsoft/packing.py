@@ -9,9 +9,7 @@ DOMAIN = "com.microsoft"
 
 
 @op("RemovePadding", domain=DOMAIN)
-def remove_padding(
-    input: Tensor, sequence_token_count: Any
-) -> tuple[Tensor, Any, Any, Any]:
+def remove_padding(input: Tensor, sequence_token_count: Any) -> tuple[Tensor, Any, Any, Any]:
     batch, length = input.shape[:2]
     is_padding = torch.arange(length, device=input.device) >= sequence_token_count[:, None]
     offsets = is_padding.flatten().int().argsort(stable=True).reshape(batch, length)
