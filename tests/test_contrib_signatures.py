@@ -1,4 +1,4 @@
-"""Every kernel of an operator that onnx does not know has the signature that ONNX Runtime states."""
+"""Kernels of operators that onnx does not know have the signature of ONNX Runtime's schema."""
 
 import builtins
 import keyword

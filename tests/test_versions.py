@@ -33,9 +33,10 @@ def versions() -> Iterator[tuple[str, str, int]]:
     for schema in onnx.defs.get_all_schemas_with_history():
         if (schema.domain, schema.name) in operators and not schema.deprecated:
             yield schema.domain, schema.name, schema.since_version
+    runnable = {(kernel.domain, kernel.op_name) for kernel in ort.get_all_opkernel_def()}
     for schema in ort.get_all_operator_schema():
         is_known = onnx.defs.has(schema.name, schema.domain)
-        if (schema.domain, schema.name) in operators and not is_known:
+        if (schema.domain, schema.name) in operators & runnable and not is_known:
             yield schema.domain, schema.name, schema.since_version
 
 

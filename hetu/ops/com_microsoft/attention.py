@@ -197,34 +197,6 @@ def _biased(
     return (q + of_q, k, v) if is_cached else (q + of_q, k + of_k, v + of_v)
 
 
-@op("DecoderMaskedMultiHeadAttention", domain=DOMAIN)
-def decoder_masked_multi_head_attention(
-    query: Tensor,
-    key: Tensor | None = None,
-    value: Tensor | None = None,
-    mask_index: Any | None = None,
-    attention_bias: Tensor | None = None,
-    past_key: Tensor | None = None,
-    past_value: Tensor | None = None,
-    past_sequence_length: int | None = None,
-    beam_width: int | None = None,
-    cache_indirection: Any | None = None,
-    bias: Tensor | None = None,
-    *,
-    mask_filter_value: float = -10000.0,
-    num_heads: int,
-    output_qk: bool = False,
-    past_present_share_buffer: bool = False,
-    scale: float | None = None,
-    n_outputs: int,
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    return multi_head_attention(
-        query, key, value, bias, mask_index, attention_bias, past_key, past_value,
-        past_sequence_length if past_present_share_buffer else None, cache_indirection,
-        mask_filter_value=mask_filter_value, num_heads=num_heads, scale=scale, n_outputs=n_outputs,
-    )  # fmt: skip
-
-
 @op("RotaryEmbedding", domain=DOMAIN)
 def rotary_embedding(
     input: Tensor,
