@@ -163,7 +163,7 @@ def main() -> None:
     x, logits = hx.onnx2hetu.load_onnx(first)
     executor, labels = make_executor(logits, rate=0.0003)
     train(executor, x, labels, data, 3, "fine-tuning", history)
-    second = options.out / "digits_fine_tuned.onnx"
+    second = options.out / "digits_tuned.onnx"
     hx.hetu2onnx.export(executor, [x], [logits], second)
     rows.append(("fine-tuned", second, predict(executor, x, data)))
 

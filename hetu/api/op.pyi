@@ -26,6 +26,32 @@ def Acosh(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Adagrad(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    decay_factor: float = 0.0,
+    epsilon: float = 1e-06,
+    norm_coefficient: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
+def Adam(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    alpha: float = 0.9,
+    beta: float = 0.999,
+    epsilon: float = 1e-06,
+    norm_coefficient: float = 0.0,
+    norm_coefficient_post: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
 def Add(  # noqa: N802
     a: Any,
     b: Any,
@@ -70,6 +96,15 @@ def ArgMin(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ArrayFeatureExtractor(  # noqa: N802
+    x: Any,
+    y: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Asin(  # noqa: N802
     input: Any,
@@ -158,6 +193,15 @@ def Bernoulli(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Binarizer(  # noqa: N802
+    x: Any,
+    *,
+    threshold: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def BitCast(  # noqa: N802
     input: Any,
     *,
@@ -234,6 +278,29 @@ def CastLike(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def CastMap(  # noqa: N802
+    x: Any,
+    *,
+    cast_to: str = 'TO_FLOAT',
+    map_form: str = 'DENSE',
+    max_map: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def CategoryMapper(  # noqa: N802
+    x: Any,
+    *,
+    cats_int64s: list[int] | tuple[int, ...] = (),
+    cats_strings: list[str] | tuple[str, ...] = (),
+    default_int64: int = -1,
+    default_string: str = '_Unused',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def CausalConvWithState(  # noqa: N802
     input: Any,
@@ -476,6 +543,16 @@ def Det(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def DictVectorizer(  # noqa: N802
+    x: Any,
+    *,
+    int64_vocabulary: list[int] | tuple[int, ...] = (),
+    string_vocabulary: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Div(  # noqa: N802
     a: Any,
     b: Any,
@@ -554,6 +631,14 @@ def EyeLike(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def FeatureVectorizer(  # noqa: N802
+    *x: Any,
+    inputdimensions: list[int] | tuple[int, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Flatten(  # noqa: N802
     input: Any,
@@ -757,6 +842,26 @@ def If(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def ImageDecoder(  # noqa: N802
+    encoded_stream: Any,
+    *,
+    pixel_format: str = 'RGB',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def Imputer(  # noqa: N802
+    x: Any,
+    *,
+    imputed_value_floats: list[float] | tuple[float, ...] = (),
+    imputed_value_int64s: list[int] | tuple[int, ...] = (),
+    replaced_value_float: float = 0.0,
+    replaced_value_int64: int = 0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def InstanceNormalization(  # noqa: N802
     input: Any,
     scale: Any,
@@ -816,6 +921,26 @@ def LSTM(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def LabelEncoder(  # noqa: N802
+    x: Any,
+    *,
+    default_float: float = -0.0,
+    default_int64: int = -1,
+    default_string: str = '_Unused',
+    default_tensor: Any | None = None,
+    keys_floats: list[float] | tuple[float, ...] = (),
+    keys_int64s: list[int] | tuple[int, ...] = (),
+    keys_strings: list[str] | tuple[str, ...] = (),
+    keys_tensor: Any | None = None,
+    values_floats: list[float] | tuple[float, ...] = (),
+    values_int64s: list[int] | tuple[int, ...] = (),
+    values_strings: list[str] | tuple[str, ...] = (),
+    values_tensor: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def LayerNormalization(  # noqa: N802
     x: Any,
     scale: Any,
@@ -869,6 +994,32 @@ def LinearAttention(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def LinearClassifier(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...],
+    classlabels_ints: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    intercepts: list[float] | tuple[float, ...] = (),
+    multi_class: int = 0,
+    post_transform: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def LinearRegressor(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...] = (),
+    intercepts: list[float] | tuple[float, ...] = (),
+    post_transform: str = 'NONE',
+    targets: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Log(  # noqa: N802
     input: Any,
     *,
@@ -1024,6 +1175,19 @@ def Mod(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Momentum(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    alpha: float,
+    beta: float,
+    mode: str,
+    norm_coefficient: float,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
 def Mul(  # noqa: N802
     a: Any,
     b: Any,
@@ -1079,6 +1243,15 @@ def NonZero(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Normalizer(  # noqa: N802
+    x: Any,
+    *,
+    norm: str = 'MAX',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Not(  # noqa: N802
     x: Any,
     *,
@@ -1095,6 +1268,17 @@ def OneHot(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def OneHotEncoder(  # noqa: N802
+    x: Any,
+    *,
+    cats_int64s: list[int] | tuple[int, ...] = (),
+    cats_strings: list[str] | tuple[str, ...] = (),
+    zeros: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Optional(  # noqa: N802
     input: Any = None,
@@ -1393,6 +1577,14 @@ def ReduceSumSquare(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RegexFullMatch(  # noqa: N802
+    x: Any,
+    *,
+    pattern: str = '',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def Relu(  # noqa: N802
     x: Any,
     *,
@@ -1483,6 +1675,51 @@ def STFT(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def SVMClassifier(  # noqa: N802
+    x: Any,
+    *,
+    classlabels_ints: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    coefficients: list[float] | tuple[float, ...] = (),
+    kernel_params: list[float] | tuple[float, ...] = (),
+    kernel_type: str = 'LINEAR',
+    post_transform: str = 'NONE',
+    prob_a: list[float] | tuple[float, ...] = (),
+    prob_b: list[float] | tuple[float, ...] = (),
+    rho: list[float] | tuple[float, ...] = (),
+    support_vectors: list[float] | tuple[float, ...] = (),
+    vectors_per_class: list[int] | tuple[int, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def SVMRegressor(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...] = (),
+    kernel_params: list[float] | tuple[float, ...] = (),
+    kernel_type: str = 'LINEAR',
+    n_supports: int = 0,
+    one_class: int = 0,
+    post_transform: str = 'NONE',
+    rho: list[float] | tuple[float, ...] = (),
+    support_vectors: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def Scaler(  # noqa: N802
+    x: Any,
+    *,
+    offset: list[float] | tuple[float, ...] = (),
+    scale: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Scan(  # noqa: N802
     *initial_state_and_scan_inputs: Any,
@@ -1730,6 +1967,34 @@ def Squeeze(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def StringConcat(  # noqa: N802
+    x: Any,
+    y: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def StringNormalizer(  # noqa: N802
+    x: Any,
+    *,
+    case_change_action: str = 'NONE',
+    is_case_sensitive: int = 0,
+    locale: str = '',
+    stopwords: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def StringSplit(  # noqa: N802
+    x: Any,
+    *,
+    delimiter: str = '',
+    maxsplit: int | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Any: ...
 def Sub(  # noqa: N802
     a: Any,
     b: Any,
@@ -1786,6 +2051,22 @@ def TensorScatter(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def TfIdfVectorizer(  # noqa: N802
+    x: Any,
+    *,
+    max_gram_length: int,
+    max_skip_count: int,
+    min_gram_length: int,
+    mode: str,
+    ngram_counts: list[int] | tuple[int, ...],
+    ngram_indexes: list[int] | tuple[int, ...],
+    pool_int64s: list[int] | tuple[int, ...] = (),
+    pool_strings: list[str] | tuple[str, ...] = (),
+    weights: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def ThresholdedRelu(  # noqa: N802
     x: Any,
     *,
@@ -1801,6 +2082,19 @@ def Tile(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Tokenizer(  # noqa: N802
+    x: Any,
+    *,
+    mark: int,
+    mincharnum: int,
+    pad_value: str,
+    separators: list[str] | tuple[str, ...] = (),
+    tokenexp: str = '',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def TopK(  # noqa: N802
     x: Any,
@@ -1820,6 +2114,88 @@ def Transpose(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def TreeEnsemble(  # noqa: N802
+    x: Any,
+    *,
+    aggregate_function: int = 1,
+    leaf_targetids: list[int] | tuple[int, ...],
+    leaf_weights: Any,
+    membership_values: Any | None = None,
+    n_targets: int | None = None,
+    nodes_falseleafs: list[int] | tuple[int, ...],
+    nodes_falsenodeids: list[int] | tuple[int, ...],
+    nodes_featureids: list[int] | tuple[int, ...],
+    nodes_hitrates: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: Any,
+    nodes_splits: Any,
+    nodes_trueleafs: list[int] | tuple[int, ...],
+    nodes_truenodeids: list[int] | tuple[int, ...],
+    post_transform: int = 0,
+    tree_roots: list[int] | tuple[int, ...],
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def TreeEnsembleClassifier(  # noqa: N802
+    x: Any,
+    *,
+    base_values: list[float] | tuple[float, ...] = (),
+    base_values_as_tensor: Any | None = None,
+    class_ids: list[int] | tuple[int, ...] = (),
+    class_nodeids: list[int] | tuple[int, ...] = (),
+    class_treeids: list[int] | tuple[int, ...] = (),
+    class_weights: list[float] | tuple[float, ...] = (),
+    class_weights_as_tensor: Any | None = None,
+    classlabels_int64s: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    nodes_falsenodeids: list[int] | tuple[int, ...] = (),
+    nodes_featureids: list[int] | tuple[int, ...] = (),
+    nodes_hitrates: list[float] | tuple[float, ...] = (),
+    nodes_hitrates_as_tensor: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: list[str] | tuple[str, ...] = (),
+    nodes_nodeids: list[int] | tuple[int, ...] = (),
+    nodes_treeids: list[int] | tuple[int, ...] = (),
+    nodes_truenodeids: list[int] | tuple[int, ...] = (),
+    nodes_values: list[float] | tuple[float, ...] = (),
+    nodes_values_as_tensor: Any | None = None,
+    post_transform: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def TreeEnsembleRegressor(  # noqa: N802
+    x: Any,
+    *,
+    aggregate_function: str = 'SUM',
+    base_values: list[float] | tuple[float, ...] = (),
+    base_values_as_tensor: Any | None = None,
+    n_targets: int | None = None,
+    nodes_falsenodeids: list[int] | tuple[int, ...] = (),
+    nodes_featureids: list[int] | tuple[int, ...] = (),
+    nodes_hitrates: list[float] | tuple[float, ...] = (),
+    nodes_hitrates_as_tensor: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: list[str] | tuple[str, ...] = (),
+    nodes_nodeids: list[int] | tuple[int, ...] = (),
+    nodes_treeids: list[int] | tuple[int, ...] = (),
+    nodes_truenodeids: list[int] | tuple[int, ...] = (),
+    nodes_values: list[float] | tuple[float, ...] = (),
+    nodes_values_as_tensor: Any | None = None,
+    post_transform: str = 'NONE',
+    target_ids: list[int] | tuple[int, ...] = (),
+    target_nodeids: list[int] | tuple[int, ...] = (),
+    target_treeids: list[int] | tuple[int, ...] = (),
+    target_weights: list[float] | tuple[float, ...] = (),
+    target_weights_as_tensor: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Trilu(  # noqa: N802
     input: Any,
@@ -1872,4 +2248,14 @@ def Xor(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ZipMap(  # noqa: N802
+    x: Any,
+    *,
+    classlabels_int64s: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...

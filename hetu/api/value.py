@@ -1,8 +1,9 @@
 """Values as users hold them, and the one place where nodes are made by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,11 +20,14 @@ _HOST_TYPES = {
     "float": np.float32,
     "bool": np.bool_,
 }
+_OWN_TYPES = {"Indices": INT64, "Mask": BOOL}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Value(ir.Value):
     """A value of a graph. Python's operators and indexing build further nodes."""
+
+    __array_ufunc__: ClassVar[None] = None  # numpy leaves `array @ value` to the value
 
     @property
     def inputs(self) -> list[ir.Value]:
@@ -71,6 +75,9 @@ class Value(ir.Value):
         return make("MatMul", other, self)
 
     def __pow__(self, other: Any) -> "Value":
+        is_float = self.dtype is not None and self.dtype.is_float
+        if isinstance(other, int) or (isinstance(other, float) and is_float):
+            other = constant(other, self.dtype)
         return make("Pow", self, other)
 
     def __rpow__(self, other: Any) -> "Value":
@@ -143,7 +150,8 @@ def _sort(
             raise UsageError(f"{kernel.op_type} has no {show(key)}; it has: {known}")
     contents = _spill(kernel, contents, attributes)
     _check_complete(kernel, contents, attributes)
-    element = next((c.dtype for c in contents if isinstance(c, ir.Value) and c.dtype), None)
+    known = [c.dtype for c in contents if isinstance(c, ir.Value) and c.dtype]
+    element = next(_tensor_types(kernel, contents), next(iter(known), None))
     return tuple(_input(kernel, i, c, element) for i, c in enumerate(contents)), attributes
 
 
@@ -182,8 +190,23 @@ def _input(kernel: Kernel, index: int, content: Any, element: DType | None) -> i
     if kind in HOST_KINDS:
         array = np.asarray(content, _HOST_TYPES[kind])
         return constant(array.reshape(-1) if kind in ("Ints", "Floats") else array)
-    is_number = not isinstance(content, np.ndarray | np.generic)
-    return constant(content, element if kind == "Tensor" and is_number else None)
+    if isinstance(content, np.ndarray):
+        return constant(content)
+    element = _OWN_TYPES.get(kind, element if kind == "Tensor" else None)
+    is_whole = element is not None and element.numpy.kind in "iub"
+    if is_whole and (np.asarray(content) % 1).any():
+        raise UsageError(
+            f"{kernel.op_type}: {show(content)} is no {element}, as the input has to be"
+        )
+    return constant(content, element)
+
+
+def _tensor_types(kernel: Kernel, contents: Sequence[Any]) -> Iterator[DType]:
+    """The element types of the inputs that share one, as far as they are known."""
+    for index, content in enumerate(contents):
+        parameter = kernel.input_at(index)
+        if parameter is not None and parameter.kind == "Tensor" and isinstance(content, ir.Value):
+            yield from [content.dtype] if content.dtype else []
 
 
 def attribute(kernel: Kernel, parameter: Parameter, content: Any) -> ir.Attribute:
@@ -228,13 +251,8 @@ def _output_types(
     """What the kernel's signature says of the outputs' types."""
     fixed = {"Indices": INT64, "HostTensor": INT64, "Mask": BOOL}
     named = [a.value for n, a in attributes.items() if kernel.attributes[n].kind == "DType"]
-    tensors = [
-        value.dtype
-        for i, value in enumerate(inputs)
-        if value is not None and (p := kernel.input_at(i)) is not None and p.kind == "Tensor"
-    ]
     data = [a.value.dtype for n, a in attributes.items() if kernel.attributes[n].kind == "Tensor"]
-    same = dtype(named[0]) if named else next(iter(tensors + data), None)
+    same = dtype(named[0]) if named else next(chain(_tensor_types(kernel, inputs), data), None)
     kinds = kernel.returns[:count] if kernel.returns else ("Tensor",) * count
     elements = [fixed.get(kind, same) for kind in kinds]
     return [TensorType(element) if element else None for element in elements]

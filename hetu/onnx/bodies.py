@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import onnx
 
 from hetu.errors import ModelError, UnsupportedError, show
-from hetu.ir import Function, Graph, nested_graphs
+from hetu.ir import Attribute, Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.proto import ReadExternal, read_attribute
 from hetu.onnx.roles import subgraphs
@@ -104,7 +105,18 @@ class SchemaBodies:
             domain = f"{node.domain}." if node.domain else ""
             self.missing[f"{domain}{node.op_type}-{version}"] += 1
             return None
-        return _read(proto, {}, self._external, self, local=False)
+        function = _read(proto, {}, self._external, self, local=False)
+        return replace(function, defaults=self._defaults(node, version))
+
+    def _defaults(self, node: onnx.NodeProto, version: int) -> dict[str, Attribute]:
+        """The attributes that the schema gives where a node does not."""
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+        defaults = {name: a.default_value for name, a in schema.attributes.items()}
+        return {
+            name: read_attribute(default, self._external, _no_graph)
+            for name, default in defaults.items()
+            if default.type
+        }
 
     def _proto(self, node: onnx.NodeProto, version: int) -> onnx.FunctionProto | None:
         try:
@@ -114,7 +126,7 @@ class SchemaBodies:
         if schema.has_function:
             body_version = _closest(schema.function_opset_versions, version)
             data = schema.get_function_with_opset_version(body_version)
-            return onnx.FunctionProto.FromString(data)
+            return self._complete(onnx.FunctionProto.FromString(data))
         if not schema.has_context_dependent_function:
             return None
         types = [self._types.get(name, onnx.TypeProto()) for name in node.input]
@@ -122,7 +134,15 @@ class SchemaBodies:
         data = schema.get_context_dependent_function_with_opset_version(
             body_version, node.SerializeToString(), [t.SerializeToString() for t in types]
         )
-        return onnx.FunctionProto.FromString(data)
+        return self._complete(onnx.FunctionProto.FromString(data))
+
+    def _complete(self, proto: onnx.FunctionProto) -> onnx.FunctionProto:
+        """A body with the opset of ai.onnx stated: some leave it to the model."""
+        if all(entry.domain for entry in proto.opset_import):
+            opsets = {entry.domain: entry.version for entry in self._model.opset_import}
+            version = opsets.get("", onnx.defs.onnx_opset_version())
+            proto.opset_import.append(onnx.helper.make_opsetid("", version))
+        return proto
 
     @cached_property
     def _types(self) -> Mapping[str, onnx.TypeProto]:
@@ -134,6 +154,10 @@ class SchemaBodies:
         for tensor in graph.initializer:
             types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         return types
+
+
+def _no_graph(graph: onnx.GraphProto) -> None:
+    raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
 
 
 def _closest(versions: Sequence[int], version: int) -> int:

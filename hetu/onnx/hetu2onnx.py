@@ -224,7 +224,7 @@ def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:
                and o.type.WhichOneof("value") in (None, "tensor_type")]  # fmt: skip
     if not unknown or proto.ByteSize() > MAX_PROTO_BYTES:
         return proto
-    inferred = onnx.shape_inference.infer_shapes(proto).graph.output
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph.output
     known = {dim.dim_param for info in proto.graph.input for dim in info.type.tensor_type.shape.dim}
     for output, typed in zip(proto.graph.output, inferred, strict=True):
         if output in unknown:

@@ -8,8 +8,8 @@ Inputs and outputs:
 - `Any`: the value as it is stored, of whatever type (tensor, string array, sequence, map, None).
 - `Strings`: a numpy object array.
 - `Ints`, `Floats`, `int`, `float`, `bool`: the elements of a host tensor, as Python values.
-- `Mask`: a tensor of truth values, whose type is never that of the outputs.
-- As outputs only, `Indices` (int64) and `Mask` (bool): tensors whose type is not the inputs'.
+- `Indices` (integers; as an output int64) and `Mask` (bool): tensors with a type of their own. As
+  inputs they say nothing of the outputs' type, and as outputs nothing of the inputs'.
 
 Attributes: `int`, `float`, `bool`, `str`, `bytes`, `Ints`, `Floats`, `Strs`, `DType` (an ONNX type
 code), `Tensor`, `Type`, `Body` (a graph).

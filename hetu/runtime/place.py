@@ -32,8 +32,13 @@ def placed(
             copies[index] = value, value.to(device)
         return copies[index][1]
 
+    def is_there(value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.device.type == device.type
+
     def call(*inputs: Any, **bodies: Any) -> Any:
-        if not bodies and any(isinstance(v, torch.Tensor) and v.device.type == device.type for v in inputs):
+        if not bodies and any(
+            isinstance(v, torch.Tensor) and v.device.type == device.type for v in inputs
+        ):
             inputs = tuple(move(index, value) for index, value in enumerate(inputs))
         return function(*inputs, **bodies)
 

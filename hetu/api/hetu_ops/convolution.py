@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from hetu import ir
-from hetu.api.hetu_ops.parts import dims, filled, kernel_for, like, rank
+from hetu.api.hetu_ops.parts import dims, exists, filled, like, rank
 from hetu.api.hetu_ops.reduction import reduce_sum_op
+from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
 from hetu.errors import UsageError, show
 from hetu.types import FLOAT32, INT64
@@ -90,7 +91,7 @@ def layer_normalization_op(
     node_in: Value, ln_scale: Value, ln_bias: Value, eps: float = 0.01, ctx: Any = None
 ) -> Value:
     """Mean 0 and variance 1 over the last axis, then scaled and shifted."""
-    if kernel_for("LayerNormalization", node_in):
+    if exists("LayerNormalization", node_in):
         return make("LayerNormalization", node_in, ln_scale, ln_bias, axis=-1, epsilon=eps)
     centered = node_in - make("ReduceMean", node_in, axes=[-1], keepdims=1)
     variance = make("ReduceMean", centered * centered, axes=[-1], keepdims=1)
@@ -140,9 +141,8 @@ def pad_op(
     is known nor the opset (18) lets it be unknown, it is taken to be 4.
     """
     before, after = (list(column) for column in zip(*paddings, strict=True))
-    kernel = kernel_for("Pad", node_A)
     axes = None
-    if kernel and any(p.name == "axes" for p in kernel.inputs):
+    if version_for("", [node_A]) >= 18:
         axes = list(range(-len(before), 0))
     else:
         spared = [0] * ((rank(node_A) or 4) - len(before))

@@ -7,6 +7,7 @@ import numpy as np
 
 from hetu.api.hetu_ops.elementwise import zeroslike_op
 from hetu.api.hetu_ops.parts import END, as_ids, cast, dims, filled, like
+from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
 from hetu.errors import UsageError
 from hetu.types import INT32, INT64
@@ -62,7 +63,7 @@ def sum_sparse_gradient_op(
     for gradient in pairs_or_denses:
         if isinstance(gradient, tuple):
             ids, rows = gradient
-            total = make("ScatterND", total, _column(ids), rows, reduction="add")
+            total = _row_sum(total, ids, rows)
         else:
             total = make("Add", total, gradient)
     return total
@@ -111,16 +112,20 @@ def deduplicate_grad_op(grad: Value, idoffsets: Value, ctx: Any = None) -> Value
     marks = filled(length + 1, 0, INT64)
     marks = make("ScatterElements", marks, ends, filled(length, 1, INT64))
     group = make("CumSum", make("Slice", marks, starts=[0], ends=length), 0)
-    sums = make(
-        "ScatterND", zeroslike_op(rows), _column(group), make("Gather", rows, positions),
-        reduction="add",
-    )  # fmt: skip
+    sums = _row_sum(zeroslike_op(rows), group, make("Gather", rows, positions))
     return make("Reshape", sums, make("Shape", grad))
 
 
 def _column(ids: Value) -> Value:
     """Ids in the form of ScatterND: each one a vector."""
     return make("Unsqueeze", cast(ids, INT64), axes=[-1])
+
+
+def _row_sum(table: Value, ids: Value, rows: Value) -> Value:
+    """A table with rows added to those that ids name."""
+    if version_for("", [ids, rows]) < 16:
+        raise UsageError("sums of rows by id need opset 16 or newer")
+    return make("ScatterND", table, _column(ids), rows, reduction="add")
 
 
 def _rows(node: Value) -> tuple[Value, Value]:

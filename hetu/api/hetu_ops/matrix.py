@@ -67,9 +67,8 @@ def baddbmm_op(
 
 
 def csrmv_op(node_A: Value, node_B: Value, trans: bool = False, ctx: Any = None) -> Value:
-    """The product of a matrix, which may be fed as a sparse one, and a vector."""
-    matrix = make("Transpose", node_A, perm=[1, 0]) if trans else node_A
-    return make("MatMul", matrix, node_B)
+    """The product of a matrix, which may be fed as a sparse one, or its transpose, and a vector."""
+    return make("MatMul", node_B, node_A) if trans else make("MatMul", node_A, node_B)
 
 
 def csrmm_op(

@@ -7,16 +7,16 @@ import numpy as np
 
 from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
-from hetu.ops.registry import Kernel, find
+from hetu.ops.registry import find
 from hetu.types import BOOL, FLOAT32, INT32, INT64, DType
 
 END = np.iinfo(np.int64).max
 """As the end of a slice: up to the last element."""
 
 
-def kernel_for(op_type: str, *inputs: Value) -> Kernel | None:
-    """The kernel of a node with these inputs; None where its opset has no such operator."""
-    return find("", op_type, version_for("", inputs))
+def exists(op_type: str, *inputs: Value) -> bool:
+    """Whether the opset that a node with these inputs gets has an operator."""
+    return find("", op_type, version_for("", inputs)) is not None
 
 
 def rank(value: Value) -> int | None:
@@ -58,6 +58,13 @@ def dims(value: Value, *axes: int) -> Value:
     if value.shape is not None and all(isinstance(value.shape[axis], int) for axis in axes):
         return constant([value.shape[axis] for axis in axes], INT64)
     return make("Gather", make("Shape", value), constant(axes, INT64))
+
+
+def clipped(value: Value, low: float | None = None, high: float | None = None) -> Value:
+    """The value cut off at numbers."""
+    if version_for("", [value]) < 11:
+        return make("Clip", value, min=low, max=high)
+    return make("Clip", value, *(None if b is None else like(b, value) for b in (low, high)))
 
 
 def at_least_1d(value: Value) -> Value:

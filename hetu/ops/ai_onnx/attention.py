@@ -40,19 +40,18 @@ def attention(
         k, v = torch.cat((past_key, k), 2), torch.cat((past_value, v), 2)
     precision = (softmax_precision and softmax_precision.torch) or q.dtype
     is_native = n_outputs < 4 and not softcap and _is_native(precision, q.dtype)
-    is_masked = any(x is not None for x in (attn_mask, past_key, nonpad_kv_seqlen))
-    scores = None
-    if is_native and is_causal and left_window_size < 0 and not is_masked:
-        y = _native(q, k, v, None, scale, is_causal=True)
+    is_masked = left_window_size >= 0 or any(
+        x is not None for x in (attn_mask, past_key, nonpad_kv_seqlen)
+    )
+    is_triangular = is_native and is_causal and not is_masked
+    window = left_window_size, 0 if is_causal else right_window_size
+    visible = None if is_triangular else _visible(q, k, window, past_key, nonpad_kv_seqlen)
+    mask, scores = _mask(attn_mask, visible, q, k), None
+    if is_native:
+        y = _native(q, k, v, mask, scale, is_triangular)
     else:
-        window = left_window_size, 0 if is_causal else right_window_size
-        visible = _visible(q, k, window, past_key, nonpad_kv_seqlen)
-        mask = _mask(attn_mask, visible, q, k)
-        if is_native:
-            y = _native(q, k, v, mask, scale)
-        else:
-            y, *modes = _written_out(q, k, v, mask, scale, softcap, precision)
-            scores = modes[qk_matmul_output_mode]
+        y, *modes = _written_out(q, k, v, mask, scale, softcap, precision)
+        scores = modes[qk_matmul_output_mode]
     return _packed(y) if is_packed else y, k, v, scores
 
 
@@ -131,12 +130,12 @@ def _native(
     v: Tensor,
     mask: Tensor | None,
     scale: float | None,
-    is_causal: bool = False,
+    is_triangular: bool,
 ) -> Tensor:
     is_grouped = q.shape[1] != k.shape[1]
     if mask is None:
         return F.scaled_dot_product_attention(
-            q, k, v, is_causal=is_causal, scale=scale, enable_gqa=is_grouped
+            q, k, v, is_causal=is_triangular, scale=scale, enable_gqa=is_grouped
         )
     mask, empty = _without_empty_rows(mask)
     mask = mask.expand(*mask.shape[:2], q.shape[2], k.shape[2])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from hetu.ops.kinds import Ints, Tensor
+from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import op
 from hetu.ops.unsigned import ordered
 
@@ -12,7 +12,7 @@ _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 @op("Gather")
-def gather(data: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+def gather(data: Tensor, indices: Indices, *, axis: int = 0) -> Tensor:
     axis %= data.ndim
     # Shapes stay on the host while the constants that index them are on the device; indices of
     # rank 1 keep torch from reading a single one back to the host.
@@ -22,12 +22,12 @@ def gather(data: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
 
 
 @op("GatherElements", since=11)
-def gather_elements(data: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+def gather_elements(data: Tensor, indices: Indices, *, axis: int = 0) -> Tensor:
     return torch.gather(data, axis, _positions(indices, data.shape[axis]))
 
 
 @op("GatherND", since=11)
-def gather_nd(data: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
+def gather_nd(data: Tensor, indices: Indices, *, batch_dims: int = 0) -> Tensor:
     depth = indices.shape[-1]
     batch = _batch_indices(indices, batch_dims)
     picked = data[(*batch, *indices.reshape(-1, depth).unbind(-1))]
@@ -45,14 +45,14 @@ def _batch_indices(indices: torch.Tensor, batch_dims: int) -> list[torch.Tensor]
 
 
 @op("Scatter", since=9)
-def scatter(data: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0) -> Tensor:
+def scatter(data: Tensor, indices: Indices, updates: Tensor, *, axis: int = 0) -> Tensor:
     return scatter_elements(data, indices, updates, axis=axis)
 
 
 @op("ScatterElements", since=11)
 def scatter_elements(
     data: Tensor,
-    indices: Tensor,
+    indices: Indices,
     updates: Tensor,
     *,
     axis: int = 0,
@@ -68,7 +68,7 @@ def scatter_elements(
 @op("ScatterND", since=11)
 def scatter_nd(
     data: Tensor,
-    indices: Tensor,
+    indices: Indices,
     updates: Tensor,
     *,
     reduction: str = "none",
@@ -111,7 +111,7 @@ def _row_numbers(shape: Sequence[int], index: Sequence[torch.Tensor]) -> torch.T
 def tensor_scatter(
     past_cache: Tensor,
     update: Tensor,
-    write_indices: Tensor | None = None,
+    write_indices: Indices | None = None,
     *,
     axis: int = -2,
     mode: str = "linear",

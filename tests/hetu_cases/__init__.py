@@ -1,0 +1,1 @@
+"""Cases of Hetu's operators, by family."""
