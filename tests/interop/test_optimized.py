@@ -55,9 +55,7 @@ Case = tuple[str, str, Path, dict[str, np.ndarray], torch.nn.Module]
 
 
 @pytest.fixture(scope="module", params=[(m, e) for m in MODELS for e in EXPORTERS], ids=str)
-def exported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Case:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A model as torch writes it, with its inputs."""
     kind, exporter = request.param
     opset, dynamo = EXPORTERS[exporter]
@@ -96,7 +94,7 @@ def test_optimized(
 def check_gradients(
     model: LoadedModel, feeds: dict[str, np.ndarray], module: torch.nn.Module
 ) -> None:
-    """All weights have finite gradients; that of the words is what torch finds for its own model."""
+    """All weights have finite gradients; that of the words is torch's own."""
     weights = [v for v in model.variables.values() if not v.constant]
     (y,) = model.outputs.values()
     grads = ht.gradients(ht.op.ReduceSum(y * y, keepdims=0), weights)

@@ -60,8 +60,8 @@ class Bert(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         added = (1.0 - mask[:, None, None, :].to(torch.float32)) * -10000.0
-        x = self.words(ids) + self.segments(segments) + self.positions(self.steps[:, : ids.shape[1]])
-        x = self.norm(x)
+        steps = self.steps[:, : ids.shape[1]]
+        x = self.norm(self.words(ids) + self.segments(segments) + self.positions(steps))
         for layer in self.layers:
             x = layer(x, added)
         return self.head(torch.tanh(x[:, 0]))
