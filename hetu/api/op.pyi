@@ -193,6 +193,34 @@ def Bernoulli(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def BiasAdd(  # noqa: N802
+    x: Any,
+    bias: Any,
+    skip: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def BiasGelu(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def BiasSplitGelu(  # noqa: N802
+    x: Any,
+    bias: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Binarizer(  # noqa: N802
     x: Any,
     *,
@@ -357,6 +385,24 @@ def Col2Im(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ComplexMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def ComplexMulConj(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Compress(  # noqa: N802
     input: Any,
@@ -593,6 +639,24 @@ def Elu(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def EmbedLayerNormalization(  # noqa: N802
+    input_ids: Any,
+    segment_ids: Any = None,
+    word_embedding: Any = ...,
+    position_embedding: Any = ...,
+    segment_embedding: Any = None,
+    gamma: Any = ...,
+    beta: Any = ...,
+    mask: Any = None,
+    position_ids: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    mask_index_type: int | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Equal(  # noqa: N802
     a: Any,
     b: Any,
@@ -632,6 +696,15 @@ def EyeLike(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def FastGelu(  # noqa: N802
+    x: Any,
+    bias: Any = None,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def FeatureVectorizer(  # noqa: N802
     *x: Any,
     inputdimensions: list[int] | tuple[int, ...] = (),
@@ -655,6 +728,57 @@ def Floor(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def FusedConv(  # noqa: N802
+    x: Any,
+    w: Any,
+    b: Any = None,
+    z: Any = None,
+    *,
+    activation: str = '',
+    activation_params: list[float] | tuple[float, ...] = (),
+    auto_pad: str = 'NOTSET',
+    dilations: list[int] | tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | tuple[int, ...] | None = None,
+    pads: list[int] | tuple[int, ...] | None = None,
+    strides: list[int] | tuple[int, ...] | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def FusedGemm(  # noqa: N802
+    a: Any,
+    b: Any,
+    c: Any = None,
+    *,
+    activation: str = '',
+    activation_alpha: float | None = None,
+    activation_beta: float | None = None,
+    activation_gamma: float | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def FusedMatMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    alpha: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    transBatchA: bool = False,
+    transBatchB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def GRU(  # noqa: N802
     x: Any,
     w: Any,
@@ -675,6 +799,21 @@ def GRU(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def GatedRelativePositionBias(  # noqa: N802
+    query_layer: Any,
+    query_bias: Any,
+    rel_pos: Any,
+    weight: Any,
+    bias: Any,
+    eco_a: Any,
+    token_offset: Any = None,
+    *,
+    num_heads: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Gather(  # noqa: N802
     data: Any,
     indices: Any,
@@ -722,6 +861,16 @@ def Gemm(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def GemmFastGelu(  # noqa: N802
+    x: Any,
+    w: Any,
+    bias: Any = None,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def GlobalAveragePool(  # noqa: N802
     x: Any,
@@ -772,6 +921,20 @@ def GridSample(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def GroupNorm(  # noqa: N802
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    *,
+    activation: int,
+    channels_last: bool = True,
+    epsilon: float = 1e-05,
+    groups: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def GroupNormalization(  # noqa: N802
     x: Any,
     scale: Any,
@@ -783,6 +946,47 @@ def GroupNormalization(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def GroupQueryAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    past_key: Any = None,
+    past_value: Any = None,
+    seqlens_k: Any = ...,
+    total_sequence_length: Any = ...,
+    cos_cache: Any = None,
+    sin_cache: Any = None,
+    position_ids: Any = None,
+    attention_bias: Any = None,
+    head_sink: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
+    q_norm_weight: Any = None,
+    k_norm_weight: Any = None,
+    query_seqlens: Any = None,
+    *,
+    causal: bool = True,
+    do_rotary: bool = False,
+    k_norm_epsilon: float | None = None,
+    k_quant_type: str = 'NONE',
+    kv_cache_bit_width: int | None = None,
+    kv_num_heads: int,
+    local_window_size: int = -1,
+    num_heads: int,
+    q_norm_epsilon: float | None = None,
+    qk_norm_epsilon: float = 1e-06,
+    qk_output: int = 0,
+    rotary_interleaved: bool = False,
+    scale: float | None = None,
+    sliding_window_cache: bool = False,
+    smooth_softmax: int = -1,
+    softcap: float = 0.0,
+    v_quant_type: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def HammingWindow(  # noqa: N802
     size: Any,
@@ -871,6 +1075,25 @@ def InstanceNormalization(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Inverse(  # noqa: N802
+    x: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def Irfft(  # noqa: N802
+    x: Any,
+    *,
+    normalized: bool = False,
+    onesided: bool = True,
+    signal_ndim: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def IsInf(  # noqa: N802
     x: Any,
@@ -1166,6 +1389,30 @@ def Mish(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def MoE(  # noqa: N802
+    input: Any,
+    router_probs: Any,
+    fc1_experts_weights: Any,
+    fc1_experts_bias: Any = None,
+    fc2_experts_weights: Any = ...,
+    fc2_experts_bias: Any = None,
+    fc3_experts_weights: Any = None,
+    fc3_experts_bias: Any = None,
+    *,
+    activation_alpha: float = 1.0,
+    activation_beta: float = 0.0,
+    activation_type: str = 'relu',
+    k: int = 1,
+    normalize_routing_weights: bool = False,
+    swiglu_fusion: int = 0,
+    swiglu_limit: float | None = None,
+    swiglu_limit_after_activation: bool = False,
+    use_sparse_mixer: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Mod(  # noqa: N802
     a: Any,
     b: Any,
@@ -1195,6 +1442,27 @@ def Mul(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def MultiHeadAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    bias: Any = None,
+    key_padding_mask: Any = None,
+    attention_bias: Any = None,
+    past_key: Any = None,
+    past_value: Any = None,
+    past_sequence_length: Any = None,
+    cache_indirection: Any = None,
+    *,
+    mask_filter_value: float = -10000.0,
+    num_heads: int,
+    scale: float | None = None,
+    unidirectional: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Multinomial(  # noqa: N802
     input: Any,
@@ -1318,6 +1586,39 @@ def PRelu(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def PackedAttention(  # noqa: N802
+    input: Any,
+    weights: Any,
+    bias: Any,
+    token_offset: Any,
+    cumulative_sequence_length: Any,
+    attention_bias: Any = None,
+    *,
+    num_heads: int,
+    qkv_hidden_sizes: list[int] | tuple[int, ...] | None = None,
+    scale: float | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def PackedMultiHeadAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    bias: Any = None,
+    token_offset: Any = ...,
+    cumulative_sequence_length: Any = ...,
+    attention_bias: Any = None,
+    *,
+    mask_filter_value: float = -10000.0,
+    num_heads: int,
+    scale: float | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Pad(  # noqa: N802
     data: Any,
     pads: Any,
@@ -1385,6 +1686,15 @@ def QuantizeLinear(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def QuickGelu(  # noqa: N802
+    x: Any,
+    *,
+    alpha: float = 1.702,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def RMSNormalization(  # noqa: N802
     x: Any,
@@ -1585,6 +1895,18 @@ def RegexFullMatch(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RelativePositionBias(  # noqa: N802
+    bias_table: Any,
+    query_length: Any,
+    key_length: Any,
+    *,
+    is_bidirectional: bool = False,
+    max_distance: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Relu(  # noqa: N802
     x: Any,
     *,
@@ -1592,6 +1914,15 @@ def Relu(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RemovePadding(  # noqa: N802
+    input: Any,
+    sequence_token_count: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Any: ...
 def Reshape(  # noqa: N802
     data: Any,
     shape: Any,
@@ -1620,6 +1951,15 @@ def Resize(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RestorePadding(  # noqa: N802
+    input: Any,
+    token_offset: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def ReverseSequence(  # noqa: N802
     input: Any,
     sequence_lens: Any,
@@ -1629,6 +1969,17 @@ def ReverseSequence(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Rfft(  # noqa: N802
+    x: Any,
+    *,
+    normalized: bool = False,
+    onesided: bool = True,
+    signal_ndim: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def RoiAlign(  # noqa: N802
     x: Any,
@@ -1858,6 +2209,17 @@ def Sign(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def SimplifiedLayerNormalization(  # noqa: N802
+    x: Any,
+    scale: Any,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-05,
+    stash_type: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def Sin(  # noqa: N802
     input: Any,
     *,
@@ -1878,6 +2240,47 @@ def Size(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def SkipGroupNorm(  # noqa: N802
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    skip: Any,
+    bias: Any = None,
+    *,
+    activation: int,
+    channels_last: bool = True,
+    epsilon: float = 1e-05,
+    groups: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def SkipLayerNormalization(  # noqa: N802
+    input: Any,
+    skip: Any,
+    gamma: Any,
+    beta: Any = None,
+    bias: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def SkipSimplifiedLayerNormalization(  # noqa: N802
+    input: Any,
+    skip: Any,
+    gamma: Any,
+    bias: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Slice(  # noqa: N802
     data: Any,
@@ -2114,6 +2517,18 @@ def Transpose(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def TransposeMatMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    alpha: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def TreeEnsemble(  # noqa: N802
     x: Any,

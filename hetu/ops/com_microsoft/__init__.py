@@ -1,1 +1,1 @@
-"""Operators of the domain `com.microsoft`: what ONNX Runtime has beyond ONNX."""
+"""Operators of the domain `com.microsoft`: what ONNX Runtime's tools write into models."""

@@ -28,10 +28,10 @@ def tokenizer(
     texts = x.reshape(-1)
     found = [_matches(t, tokenexp) if tokenexp else _split(t, separators) for t in texts]
     kept = [[token for token in tokens if len(token) >= max(1, mincharnum)] for tokens in found]
+    if mark and any(kept):
+        kept = [[START, *tokens, END] for tokens in kept]
     width = max(map(len, kept), default=0)
     padded = [tokens + [pad_value] * (width - len(tokens)) for tokens in kept]
-    if mark and width:
-        padded = [[START, *tokens, END] for tokens in padded]
     return np.array(padded, dtype=object).reshape(*x.shape, -1 if width else 0)
 
 
