@@ -6,34 +6,43 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnxruntime.capi import onnxruntime_pybind11_state as errors
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 import tests.versions  # noqa: F401 - registers the examples
 from hetu.onnx import load_onnx
 from hetu.ops.registry import kernels
 from hetu.runtime.executor import Executor
+from hetu.types import dtype
 from tests.support.backend import assert_equal
-from tests.support.examples import EXAMPLES, Call, Random
+from tests.support.examples import EXAMPLES, Call, Feed, Random
 from tests.support.exceptions import expect_failure
 
 REPETITIONS = 6
-OLDEST = 7
-"""ONNX Runtime says nothing reliable about older opsets."""
+OLDEST = {"": 7, "ai.onnx.ml": 1, "com.microsoft": 1}
+"""The domains that ONNX Runtime has, and the oldest version of which it says something reliable."""
 
-NOT_IMPLEMENTED = (errors.NotImplemented, errors.InvalidGraph)
+BESIDE = 18
+"""The version of ai.onnx beside another domain: ONNX Runtime wants every model to import it."""
+
+NOT_IMPLEMENTED = (ort.NotImplemented, ort.InvalidGraph)
 
 
 def versions() -> Iterator[tuple[str, str, int]]:
     """Each operator that hetu has a kernel for, at each version that changed it."""
-    operators = {(kernel.domain, kernel.op_type) for kernel in kernels() if kernel.domain == ""}
+    operators = {(k.domain, k.op_type) for k in kernels() if k.domain in OLDEST}
     for schema in onnx.defs.get_all_schemas_with_history():
         if (schema.domain, schema.name) in operators and not schema.deprecated:
+            yield schema.domain, schema.name, schema.since_version
+    runnable = {(kernel.domain, kernel.op_name) for kernel in ort.get_all_opkernel_def()}
+    for schema in ort.get_all_operator_schema():
+        is_known = onnx.defs.has(schema.name, schema.domain)
+        if (schema.domain, schema.name) in operators & runnable and not is_known:
             yield schema.domain, schema.name, schema.since_version
 
 
 def oldest_served() -> list[tuple[str, str, int]]:
-    """Those versions, the ones before opset 7 represented by opset 7."""
-    return sorted({(d, n, max(v, OLDEST)) for d, n, v in versions()})
+    """Those versions, the ones before the oldest represented by it."""
+    return sorted({(d, n, max(v, OLDEST[d])) for d, n, v in versions()})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +109,8 @@ def build(call: Call, domain: str, op_type: str, version: int) -> onnx.ModelProt
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
     graph = onnx.helper.make_graph([node], op_type, infos, outputs, tensors)
     opsets = [onnx.helper.make_opsetid(domain, version)]
+    if domain:
+        opsets.append(onnx.helper.make_opsetid("", BESIDE))
     ir_version = onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True)
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=max(4, ir_version))
 
@@ -109,10 +120,14 @@ def attribute(value: object) -> object:
     return onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
 
 
-def type_of(x: np.ndarray | list[np.ndarray], is_optional: bool = False) -> onnx.TypeProto:
+def type_of(x: Feed, is_optional: bool = False) -> onnx.TypeProto:
     """An input's type, without its sizes; the elements of a sequence may differ in rank."""
     if is_optional:
         return onnx.helper.make_optional_type_proto(type_of(x))
+    if isinstance(x, dict):
+        key, value = (dtype(np.asarray(part).dtype).code for part in next(iter(x.items())))
+        number = onnx.helper.make_tensor_type_proto(value, [])
+        return onnx.helper.make_map_type_proto(key, number)
     if isinstance(x, list):
         element = onnx.helper.np_dtype_to_tensor_dtype(x[0].dtype)
         return onnx.helper.make_sequence_type_proto(

@@ -52,7 +52,7 @@ def stub() -> str:
 
 
 def _signature(kernel: Kernel) -> str:
-    parameters = [f"    {p.name}: Any{_default(p)}," for p in kernel.inputs]
+    parameters = list(_inputs(kernel))
     parameters += [f"    *{kernel.variadic.name}: Any,"] if kernel.variadic else ["    *,"]
     parameters += [
         f"    {p.name}: {_attribute_type(p)}{_default(p)}," for p in kernel.attributes.values()
@@ -68,6 +68,15 @@ def _signature(kernel: Kernel) -> str:
     name = kernel.op_type
     ignore = "  # noqa: N802" if name[0].isupper() else ""
     return "\n".join([f"def {name}({ignore}", *parameters, f") -> {result}: ..."])
+
+
+def _inputs(kernel: Kernel) -> Iterator[str]:
+    """The inputs; Python wants a default of all that come after one that may be left out."""
+    is_after = False
+    for parameter in kernel.inputs:
+        is_after = is_after or not parameter.required
+        default = " = ..." if parameter.required and is_after else _default(parameter)
+        yield f"    {parameter.name}: Any{default},"
 
 
 def _attribute_type(parameter: Parameter) -> str:

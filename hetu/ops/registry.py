@@ -146,7 +146,7 @@ def _read_signature(
         if parameter.name in RESERVED:
             reserved.add(parameter.name)
             continue
-        read = Parameter(parameter.name, _kind(hints[parameter.name]), parameter.default)
+        read = _parameter(parameter, hints[parameter.name])
         if parameter.kind is parameter.KEYWORD_ONLY:
             attributes[read.name] = read
         elif parameter.kind is parameter.VAR_POSITIONAL:
@@ -157,6 +157,12 @@ def _read_signature(
         function, op_type, domain, since, tuple(inputs), variadic, attributes,
         *_returns(hints["return"]), frozenset(reserved), buffers, fixed, body,
     )  # fmt: skip
+
+
+def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
+    """An input that may be left out before one that may not is annotated `X | None`."""
+    is_left_out = parameter.default is REQUIRED and get_origin(annotation) in (Union, UnionType)
+    return Parameter(parameter.name, _kind(annotation), None if is_left_out else parameter.default)
 
 
 def _kind(annotation: Any) -> str:

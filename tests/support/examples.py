@@ -19,17 +19,19 @@ import numpy as np
 
 RTOL, ATOL = 1e-4, 1e-5
 
+Feed = np.ndarray | list[np.ndarray] | dict[Any, Any]
+
 
 @dataclass
 class Call:
-    """An operator's inputs (None for one left out; a list is a sequence) and attributes.
+    """An operator's inputs (None: left out, a list: a sequence, a dict: a map) and attributes.
 
     `constants` are the positions of inputs that are written into the model as initializers,
     `optionals` those of inputs whose type is optional.
     Attribute values are Python numbers, strings, lists, numpy arrays, graphs or types.
     """
 
-    inputs: Sequence[np.ndarray | list[np.ndarray] | None]
+    inputs: Sequence[Feed | None]
     attributes: dict[str, Any] = field(default_factory=dict)
     outputs: int = 1
     constants: Sequence[int] = ()

@@ -1,0 +1,36 @@
+"""Batches without their padding: the tokens of all sequences in one row."""
+
+import torch
+
+from hetu.ops.kinds import Any, Tensor
+from hetu.ops.registry import op
+
+DOMAIN = "com.microsoft"
+
+
+@op("RemovePadding", domain=DOMAIN)
+def remove_padding(input: Tensor, sequence_token_count: Any) -> tuple[Tensor, Any, Any, Any]:
+    batch, length = input.shape[:2]
+    is_padding = torch.arange(length, device=input.device) >= sequence_token_count[:, None]
+    offsets = is_padding.flatten().int().argsort(stable=True).reshape(batch, length)
+    ends = torch.nn.functional.pad(sequence_token_count.cumsum(0), (1, 0))
+    kind = sequence_token_count.dtype
+    tokens = input.flatten(0, 1)[~is_padding.flatten()]
+    return tokens, offsets.to(kind), ends.to(kind), sequence_token_count.amax(0, keepdim=True)
+
+
+@op("RestorePadding", domain=DOMAIN)
+def restore_padding(input: Tensor, token_offset: Any) -> Tensor:
+    return unpack(input, token_offset)
+
+
+def unpack(tokens: Tensor, token_offset: Tensor) -> Tensor:
+    """The padded batch of these tokens, (batch, length, ...); `token_offset` says their places."""
+    places = token_offset.flatten()[: tokens.shape[0]]
+    rows = tokens.new_zeros(token_offset.numel(), *tokens.shape[1:])
+    return rows.index_put((places,), tokens).unflatten(0, token_offset.shape)
+
+
+def pack(x: Tensor, token_offset: Tensor, count: int) -> Tensor:
+    """The inverse of `unpack`."""
+    return x.flatten(0, 1)[token_offset.flatten()[:count]]

@@ -1,0 +1,165 @@
+"""Calls of ONNX Runtime's attention operators and of its mixture of experts."""
+
+from typing import Any
+
+import numpy as np
+
+from tests.support.examples import Call, Random, example
+
+DOMAIN = "com.microsoft"
+
+
+def padding(random: Random, batch: int, length: int, total: int) -> np.ndarray | None:
+    """A mask in one of its forms, or None; some key is left to every query."""
+    ends = random.integers(batch, low=1, high=total, dtype=np.int32)
+    full = random.integers(batch, total, low=0, high=1, dtype=np.int32)
+    pairs = random.integers(batch, length, total, low=0, high=1, dtype=np.int32)
+    full[:, 0] = pairs[..., 0] = 1
+    starts = np.minimum(ends - 1, random.integers(batch, low=0, high=2, dtype=np.int32))
+    return random.choice(None, ends, np.concatenate([ends, starts]), full, pairs)
+
+
+def bias(random: Random, *dims: int) -> np.ndarray | None:
+    """Something to add to the scores, or None."""
+    batch, heads, *rest = dims
+    shape = random.choice((batch, heads), (1, heads), (batch, 1), (1, 1))
+    return random.choice(None, random.floats(*shape, *rest))
+
+
+@example("Attention", domain=DOMAIN)
+def attention(random: Random, version: int) -> Call:
+    batch, length, heads = random.integer(1, 3), random.integer(1, 4), random.integer(1, 3)
+    size = value_size = heads * random.integer(1, 4)
+    past = random.choice(0, random.integer(1, 3))
+    attributes: dict[str, Any] = {"num_heads": heads} | random.choice({}, {"scale": 0.3})
+    attributes |= random.choice({}, {"unidirectional": 1}) | random.choice(
+        {}, {"mask_filter_value": -3e38}
+    )
+    if not past and random.choice(True, False):
+        value_size = heads * random.integer(1, 4)
+        attributes["qkv_hidden_sizes"] = [size, size, value_size]
+    inputs = [
+        random.floats(batch, length, 5),
+        random.floats(5, 2 * size + value_size, low=-1, high=1),
+        random.choice(None, random.floats(2 * size + value_size)),
+        padding(random, batch, length, past + length),
+        random.floats(2, batch, heads, past, size // heads) if past else None,
+        None if past else bias(random, batch, heads, length, length),  # it takes one of both
+    ]
+    return Call(inputs, attributes, outputs=2 if past else 1)
+
+
+@example("MultiHeadAttention", domain=DOMAIN)
+def multi_head_attention(random: Random, version: int) -> Call:
+    batch, length, heads = random.integer(1, 3), random.integer(1, 4), random.integer(1, 3)
+    size, past = random.integer(1, 4), random.choice(0, random.integer(1, 3))
+    form = random.choice("plain", "plain", "by heads")
+    past = 0 if form == "by heads" else past
+    keys = length if past else random.integer(1, 4)
+    value_size = size if past or form == "by heads" else random.integer(1, 4)
+    widths = (size, size, value_size)
+    key, value = random.floats(batch, keys, heads * size), None
+    value = random.floats(batch, keys, heads * value_size)
+    if form == "by heads":
+        key, value = (x.reshape(batch, keys, heads, -1).swapaxes(1, 2) for x in (key, value))
+    attributes: dict[str, Any] = {"num_heads": heads} | random.choice({}, {"scale": 0.3})
+    is_causal = keys == length and random.choice(True, False)
+    attributes |= {"unidirectional": 1} if is_causal else {}
+    inputs = [
+        random.floats(batch, length, heads * size),
+        key,
+        value,
+        random.floats(heads * sum(widths)) if form == "plain" and random.choice(0, 1) else None,
+        padding_of_keys(random, batch, length, past + keys),
+        bias(random, batch, heads, length, past + keys),
+    ]
+    if past:
+        inputs += [random.floats(batch, heads, past, size) for _ in range(2)]
+    # ONNX Runtime cannot tell the type of the fourth output, the scores
+    return Call(inputs, attributes, outputs=3 if past else 1)
+
+
+def padding_of_keys(random: Random, batch: int, length: int, total: int) -> np.ndarray | None:
+    """A mask in a form that MultiHeadAttention takes; it has none with starts of sequences."""
+    mask = padding(random, batch, length, total)
+    return mask if mask is None or mask.ndim > 1 else mask[:batch]
+
+
+@example("RotaryEmbedding", domain=DOMAIN)
+def rotary_embedding(random: Random, version: int) -> Call:
+    batch, heads, length = random.integer(1, 3), random.integer(1, 3), random.integer(1, 4)
+    size, most = 2 * random.integer(1, 4), 8
+    x = random.floats(batch, heads, length, size)
+    attributes: dict[str, Any] = {"interleaved": random.integer(0, 1)}
+    width = size
+    if random.choice(True, False):
+        width = 2 * random.integer(1, size // 2)
+        attributes |= {"rotary_embedding_dim": width, "num_heads": heads}
+    if random.choice(True, False):
+        x = x.transpose(0, 2, 1, 3).reshape(batch, length, -1)
+        attributes |= random.choice({}, {"num_heads": heads})
+    positions = random.integers(batch, length, low=0, high=most - 1)
+    start = random.integers(1, low=0, high=most - length)
+    caches = [random.floats(most, width // 2) for _ in range(2)]
+    return Call([x, random.choice(positions, start), *caches], attributes)
+
+
+@example("MoE", domain=DOMAIN)
+def mixture(random: Random, version: int) -> Call:
+    experts, hidden, inner = random.integer(2, 4), random.integer(1, 4), random.integer(1, 4)
+    tokens = random.choice((3, hidden), (2, 3, hidden))
+    kind = random.choice("relu", "gelu", "silu", "identity", "swiglu")
+    wide = 2 * inner if kind == "swiglu" else inner
+    attributes: dict[str, Any] = {"activation_type": kind, "k": random.integer(1, 2)}
+    attributes |= random.choice({}, {"normalize_routing_weights": 1})
+    if kind == "swiglu":
+        attributes |= {"swiglu_fusion": 1, "activation_alpha": 1.5, "activation_beta": 0.5}
+        attributes |= {"swiglu_limit": 2.0}
+    inputs = [
+        random.floats(*tokens),
+        random.floats(int(np.prod(tokens[:-1])), experts),
+        random.floats(experts, wide, hidden),
+        random.choice(None, random.floats(experts, wide)),
+        random.floats(experts, hidden, inner),
+        random.choice(None, random.floats(experts, hidden)),
+    ]
+    return Call(inputs, attributes)
+
+
+@example("GroupQueryAttention", domain=DOMAIN)
+def group_query_attention(random: Random, version: int) -> Call:
+    batch, kv_heads, groups = random.integer(1, 3), random.integer(1, 2), random.integer(1, 2)
+    heads, size = kv_heads * groups, 16 * random.integer(1, 2)
+    is_prompt = random.choice(True, False)
+    length = random.integer(2, 5) if is_prompt else 1
+    past = 0 if is_prompt else random.integer(1, 5)
+    total = past + length
+    # the sequences of a prompt are of one length here: ONNX Runtime fills padding with anything
+    lengths = np.full(batch, total) if is_prompt else random.integers(batch, low=1, high=total)
+    lengths[0] = total
+    attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads}
+    for option in (
+        {"scale": 0.3}, {"softcap": 2.0}, {"local_window_size": random.integer(1, 4)},
+        {"smooth_softmax": 1},
+    ):  # fmt: skip
+        attributes |= random.choice({}, {}, option)
+    buffer = past + random.choice(0, 2)
+    tokens = [random.floats(batch, length, n * size) for n in (heads, kv_heads, kv_heads)]
+    if random.choice(True, False):
+        tokens = [np.concatenate(tokens, -1), None, None]
+    caches = [random.floats(batch, kv_heads, buffer, size) for _ in range(2)]
+    tables: list[np.ndarray | None] = [None, None]
+    if random.choice(True, False):
+        attributes |= {"do_rotary": 1, "rotary_interleaved": random.integer(0, 1)}
+        tables = [random.floats(16, size // 2) for _ in range(2)]
+    inputs = [
+        *tokens,
+        *([None, None] if is_prompt else caches),
+        (lengths - 1).astype(np.int32),
+        np.array(total, np.int32),
+        *tables,
+        None,
+        random.choice(None, random.floats(1, heads, length, total)),
+        None if "smooth_softmax" in attributes else random.choice(None, random.floats(heads)),
+    ]
+    return Call(inputs, attributes, outputs=3)
