@@ -1,0 +1,117 @@
+"""What ONNX Runtime's quantizers and its layout optimizer write: results, gradients, round trip."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnxruntime import quantization
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+from hetu.api.gradients import gradients
+from hetu.onnx import LoadedModel, load_onnx
+from hetu.onnx.hetu2onnx import export
+from hetu.runtime.executor import Executor
+from tests.support.compare import assert_same_model
+from tests.test_versions import options
+
+RNG = np.random.default_rng(0)
+
+
+def floats(*shape: int, scale: float = 0.5) -> np.ndarray:
+    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+
+
+def model(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], shape: list[Any]) -> Any:
+    """A model from x to y."""
+    x = onnx.helper.make_tensor_value_info("x", 1, shape)
+    y = onnx.helper.make_tensor_value_info("y", 1, None)
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "network", [x], [y], tensors)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def cnn() -> onnx.ModelProto:
+    """Convolutions with a shortcut, pools, a Gemm, activations."""
+    node = onnx.helper.make_node
+    weights = {
+        "w1": floats(16, 3, 3, 3), "b1": floats(16), "w2": floats(16, 16, 3, 3, scale=0.1),
+        "w3": floats(16, 1, 3, 3), "w4": floats(32, 10), "b4": floats(10),
+    }  # fmt: skip
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["c1"], **pads),
+        node("Relu", ["c1"], ["r1"]),
+        node("MaxPool", ["r1"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["p1", "w2"], ["c2"], **pads),
+        node("Add", ["c2", "p1"], ["a2"]),
+        node("LeakyRelu", ["a2"], ["r2"], alpha=0.1),
+        node("Conv", ["r2", "w3"], ["c3"], group=16, **pads),
+        node("Sigmoid", ["c3"], ["s3"]),
+        node("Mul", ["c3", "s3"], ["m3"]),
+        node("Concat", ["m3", "r2"], ["j3"], axis=1),
+        node("AveragePool", ["j3"], ["p3"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("GlobalAveragePool", ["p3"], ["g3"]),
+        node("Flatten", ["g3"], ["f3"]),
+        node("Gemm", ["f3", "w4", "b4"], ["z"]),
+        node("Softmax", ["z"], ["y"], axis=-1),
+    ]
+    return model(nodes, weights, ["n", 3, 8, 8])
+
+
+def mlp() -> onnx.ModelProto:
+    node = onnx.helper.make_node
+    weights = {"w1": floats(32, 64), "b1": floats(64), "w2": floats(64, 10), "b2": floats(10)}
+    nodes = [
+        node("MatMul", ["x", "w1"], ["h1"]),
+        node("Add", ["h1", "b1"], ["a1"]),
+        node("Relu", ["a1"], ["r1"]),
+        node("MatMul", ["r1", "w2"], ["h2"]),
+        node("Add", ["h2", "b2"], ["y"]),
+    ]
+    return model(nodes, weights, ["n", 32])
+
+
+NETWORKS = {"cnn": (cnn(), (4, 3, 8, 8)), "mlp": (mlp(), (4, 32))}
+networks = pytest.mark.parametrize("network", NETWORKS)
+
+
+class Batches(quantization.CalibrationDataReader):
+    """A few batches to calibrate with."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.batches: Iterator[np.ndarray] = iter([floats(*shape, scale=1) for _ in range(4)])
+
+    def get_next(self) -> Any:
+        batch = next(self.batches, None)
+        return None if batch is None else {"x": batch}
+
+
+def check(quantized: onnx.ModelProto, x: np.ndarray, atol: float) -> LoadedModel:
+    """hetu's results are ONNX Runtime's, and what it exports is what it loaded."""
+    session = onnxruntime.InferenceSession(quantized.SerializeToString(), options())
+    (expected,) = session.run(None, {"x": x})
+    loaded = load_onnx(quantized)
+    outputs = list(loaded.outputs.values())
+    executor = Executor(outputs, inference=None)
+    (actual,) = executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=atol)
+    assert_same_model(export(executor, list(loaded.inputs.values()), outputs), quantized)
+    return loaded
+
+
+def check_gradient(loaded: LoadedModel, x: np.ndarray) -> None:
+    """Gradients reach the input."""
+    (fed,), (y,) = loaded.inputs.values(), loaded.outputs.values()
+    (gradient,) = gradients(y * y, [fed])
+    (value,) = Executor([gradient]).run(feed_dict={fed: x}, convert_to_numpy_ret_vals=True)
+    assert np.isfinite(value).all()
+    assert np.abs(value).max() > 0
+
+
+def test_has_operators(tmp_path: Path) -> None:
+    pass
