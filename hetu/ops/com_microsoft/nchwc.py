@@ -1,8 +1,8 @@
 """Convolutions and pools as ONNX Runtime lays them out for one kind of processor.
 
 It keeps 8 or 16 channels of a pixel together, as many as fit into one register. What passes between
-these operators concerns nobody else: here it is laid out as everywhere. Only weights are blocked, in
-the file, and channels are padded to whole blocks.
+these operators concerns nobody else: here it is laid out as everywhere. Only weights are blocked,
+in the file, and channels are padded to whole blocks.
 """
 
 import math
