@@ -143,13 +143,13 @@ def lstm(
         y, states = stepped(
             layer,
             lambda d, r, b: partial(
-                _lstm_step, r, b, functions[d], peepholes[d], bool(input_forget)
+                lstm_step, r, b, functions[d], peepholes[d], bool(input_forget)
             ),
         )
     return laid_out(y, states, layout)
 
 
-def _lstm_step(
+def lstm_step(
     r: Tensor,
     b: Tensor | None,
     functions: Sequence[Activation],
