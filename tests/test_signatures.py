@@ -30,8 +30,8 @@ def schema_of(kernel: Kernel) -> onnx.defs.OpSchema:
 
 
 def snake(op_type: str) -> str:
-    """CamelCase as snake_case; runs of capitals stay together, and so does NaN."""
-    op_type = op_type.replace("NaN", "Nan")
+    """CamelCase as snake_case; runs of capitals stay together, and so do NaN and MoE."""
+    op_type = op_type.replace("NaN", "Nan").replace("MoE", "Moe")
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", op_type)
     return words.lower()
 

@@ -276,12 +276,12 @@ def test_experts_with_a_gate_of_their_own() -> None:
             gate, up = (w[expert].numpy() @ x[token].numpy() for w in (fc1, fc3))
             hidden = gate / (1 + np.exp(-gate)) * up
             expected[token] += shares[token, expert] * (fc2[expert].numpy() @ hidden)
-    y = moe.mo_e(x, logits, fc1, None, fc2, None, fc3, k=2, activation_type="swiglu")
+    y = moe.moe(x, logits, fc1, None, fc2, None, fc3, k=2, activation_type="swiglu")
     same(y, expected)
-    y = moe.mo_e(x, logits, fc1, None, fc2, None, fc3, k=2, activation_type="silu")
+    y = moe.moe(x, logits, fc1, None, fc2, None, fc3, k=2, activation_type="silu")
     same(y, expected)
     both = torch.cat((fc1, fc3), 1)
-    y = moe.mo_e(x, logits, both, None, fc2, k=2, activation_type="swiglu", swiglu_fusion=2)
+    y = moe.moe(x, logits, both, None, fc2, k=2, activation_type="swiglu", swiglu_fusion=2)
     same(y, expected)
 
 
@@ -311,7 +311,7 @@ def test_gradients() -> None:
             draw(2, 1, 16), draw(2, 2, 3, 2), draw(5, 1), draw(5, 1, seed=1),
         )  # fmt: skip
     check_gradient(
-        lambda *weights: moe.mo_e(*weights, k=2, activation_type="silu"),
+        lambda *weights: moe.moe(*weights, k=2, activation_type="silu"),
         draw(3, 4), draw(3, 3), draw(3, 5, 4), draw(3, 5), draw(3, 4, 5), draw(3, 4),
     )  # fmt: skip
     check_gradient(

@@ -19,7 +19,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @op("MoE", domain="com.microsoft")
-def mo_e(
+def moe(
     input: Tensor,
     router_probs: Tensor,
     fc1_experts_weights: Tensor,
@@ -46,10 +46,9 @@ def mo_e(
     y = torch.zeros_like(tokens)
     for expert in range(router_probs.shape[-1]):
         rows, ranks = (chosen == expert).nonzero(as_tuple=True)
-        x = tokens[rows]
-        gate, up = _linear(x, fc1_experts_weights, fc1_experts_bias, expert), None
+        gate, up = _linear(tokens[rows], fc1_experts_weights, fc1_experts_bias, expert), None
         if fc3_experts_weights is not None:
-            up = _linear(x, fc3_experts_weights, fc3_experts_bias, expert)
+            up = _linear(tokens[rows], fc3_experts_weights, fc3_experts_bias, expert)
         elif swiglu_fusion and activation_type in ("swiglu", "geglu"):
             gate, up = _halves(gate, is_interleaved=swiglu_fusion == 1)
         if activation_type == "swiglu" and up is not None:
