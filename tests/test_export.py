@@ -136,6 +136,8 @@ def test_an_unwritable_folder_leaves_nothing(tmp_path: Path) -> None:
     y = x * 2.0
     with pytest.raises(UsageError, match="cannot write"):
         ht.onnx.export(ht.Executor([y]), [x], [y], tmp_path / "none" / "m.onnx")
+    with pytest.raises(UsageError, match="it is a folder"):
+        ht.onnx.export(ht.Executor([y]), [x], [y], tmp_path)
 
 
 def test_an_old_file_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from hetu.errors import UsageError, show
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, sync it, and give it its name."""
+    if path.is_dir():
+        raise UsageError(f"cannot write {show(str(path))}: it is a folder")
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
