@@ -134,7 +134,7 @@ class _Writer:
         self._names = names
         self._depth = depth
         self._free: list[str] = []
-        self._variables = count(len(names))
+        self._variables = count(sum(name.startswith("x") for name in names.values()))
         self._defined = count()
 
     def write(self, graph: Graph) -> None:
