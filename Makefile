@@ -16,7 +16,7 @@ test: .venv/test
 lint: .venv/test .venv/lint
 	$(BIN)/ruff check hetu tests examples tools
 	$(BIN)/ruff format --check hetu tests examples tools
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: .venv/lint

@@ -20,6 +20,7 @@ from hetu.errors import (
     UsageError,
 )
 from hetu.optim import lr
+from hetu.optim.assign import assign_with_indexedslices_op, param_clip_op, sparse_set_op
 from hetu.runtime.device import DeviceContext, cpu, gpu, is_gpu_ctx, rcpu, rgpu
 from hetu.runtime.executor import Executor
 from hetu.runtime.ndarray import NDArray, array, empty

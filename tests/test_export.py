@@ -229,3 +229,18 @@ def test_exported_files_are_readable_by_others(tmp_path: Path) -> None:
     y = x * 2.0
     ht.onnx.export(ht.Executor([y]), [x], [y], tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").stat().st_mode & 0o444 == 0o444
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: ht.op.Pad(x, [1, 1], axes=[0]), "Pad-13 .*takes 3 inputs"),
+        (lambda x: ht.op.Reshape(x, [0], allowzero=1), "Reshape-13 .*'allowzero'"),
+    ],
+)
+def test_what_an_opset_lacks_is_refused(make: object, message: str, tmp_path: Path) -> None:
+    x = ht.Variable(name="x")
+    with ht.opset(13):
+        y = make(x)
+    with pytest.raises(UnsupportedError, match=message):
+        ht.onnx.export(ht.Executor([y]), [x], [y], tmp_path / "m.onnx")

@@ -9,11 +9,7 @@ import pytest
 
 from hetu.ops.registry import Kernel, find, kernels
 
-STANDARD = [
-    kernel
-    for kernel in kernels()
-    if onnx.defs.has(kernel.op_type, kernel.domain)
-]
+STANDARD = [kernel for kernel in kernels() if onnx.defs.has(kernel.op_type, kernel.domain)]
 
 standard = pytest.mark.parametrize(
     "kernel", STANDARD, ids=lambda kernel: f"{kernel.domain}{kernel.op_type}-{kernel.since}"

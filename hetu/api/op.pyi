@@ -26,6 +26,32 @@ def Acosh(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Adagrad(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    decay_factor: float = 0.0,
+    epsilon: float = 1e-06,
+    norm_coefficient: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
+def Adam(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    alpha: float = 0.9,
+    beta: float = 0.999,
+    epsilon: float = 1e-06,
+    norm_coefficient: float = 0.0,
+    norm_coefficient_post: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
 def Add(  # noqa: N802
     a: Any,
     b: Any,
@@ -70,6 +96,15 @@ def ArgMin(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ArrayFeatureExtractor(  # noqa: N802
+    x: Any,
+    y: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Asin(  # noqa: N802
     input: Any,
@@ -158,6 +193,43 @@ def Bernoulli(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def BiasAdd(  # noqa: N802
+    x: Any,
+    bias: Any,
+    skip: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def BiasGelu(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def BiasSplitGelu(  # noqa: N802
+    x: Any,
+    bias: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def Binarizer(  # noqa: N802
+    x: Any,
+    *,
+    threshold: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def BitCast(  # noqa: N802
     input: Any,
     *,
@@ -235,6 +307,29 @@ def CastLike(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def CastMap(  # noqa: N802
+    x: Any,
+    *,
+    cast_to: str = 'TO_FLOAT',
+    map_form: str = 'DENSE',
+    max_map: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def CategoryMapper(  # noqa: N802
+    x: Any,
+    *,
+    cats_int64s: list[int] | tuple[int, ...] = (),
+    cats_strings: list[str] | tuple[str, ...] = (),
+    default_int64: int = -1,
+    default_string: str = '_Unused',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def CausalConvWithState(  # noqa: N802
     input: Any,
     weight: Any,
@@ -290,6 +385,24 @@ def Col2Im(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ComplexMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def ComplexMulConj(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Compress(  # noqa: N802
     input: Any,
@@ -476,6 +589,16 @@ def Det(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def DictVectorizer(  # noqa: N802
+    x: Any,
+    *,
+    int64_vocabulary: list[int] | tuple[int, ...] = (),
+    string_vocabulary: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Div(  # noqa: N802
     a: Any,
     b: Any,
@@ -516,6 +639,24 @@ def Elu(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def EmbedLayerNormalization(  # noqa: N802
+    input_ids: Any,
+    segment_ids: Any = None,
+    word_embedding: Any = ...,
+    position_embedding: Any = ...,
+    segment_embedding: Any = None,
+    gamma: Any = ...,
+    beta: Any = ...,
+    mask: Any = None,
+    position_ids: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    mask_index_type: int | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Equal(  # noqa: N802
     a: Any,
     b: Any,
@@ -555,6 +696,23 @@ def EyeLike(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def FastGelu(  # noqa: N802
+    x: Any,
+    bias: Any = None,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def FeatureVectorizer(  # noqa: N802
+    *x: Any,
+    inputdimensions: list[int] | tuple[int, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Flatten(  # noqa: N802
     input: Any,
     *,
@@ -569,6 +727,57 @@ def Floor(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def FusedConv(  # noqa: N802
+    x: Any,
+    w: Any,
+    b: Any = None,
+    z: Any = None,
+    *,
+    activation: str = '',
+    activation_params: list[float] | tuple[float, ...] = (),
+    auto_pad: str = 'NOTSET',
+    dilations: list[int] | tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | tuple[int, ...] | None = None,
+    pads: list[int] | tuple[int, ...] | None = None,
+    strides: list[int] | tuple[int, ...] | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def FusedGemm(  # noqa: N802
+    a: Any,
+    b: Any,
+    c: Any = None,
+    *,
+    activation: str = '',
+    activation_alpha: float | None = None,
+    activation_beta: float | None = None,
+    activation_gamma: float | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def FusedMatMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    alpha: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    transBatchA: bool = False,
+    transBatchB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def GRU(  # noqa: N802
     x: Any,
@@ -590,6 +799,21 @@ def GRU(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def GatedRelativePositionBias(  # noqa: N802
+    query_layer: Any,
+    query_bias: Any,
+    rel_pos: Any,
+    weight: Any,
+    bias: Any,
+    eco_a: Any,
+    token_offset: Any = None,
+    *,
+    num_heads: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Gather(  # noqa: N802
     data: Any,
     indices: Any,
@@ -637,6 +861,16 @@ def Gemm(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def GemmFastGelu(  # noqa: N802
+    x: Any,
+    w: Any,
+    bias: Any = None,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def GlobalAveragePool(  # noqa: N802
     x: Any,
@@ -687,6 +921,20 @@ def GridSample(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def GroupNorm(  # noqa: N802
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    *,
+    activation: int,
+    channels_last: bool = True,
+    epsilon: float = 1e-05,
+    groups: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def GroupNormalization(  # noqa: N802
     x: Any,
     scale: Any,
@@ -698,6 +946,47 @@ def GroupNormalization(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def GroupQueryAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    past_key: Any = None,
+    past_value: Any = None,
+    seqlens_k: Any = ...,
+    total_sequence_length: Any = ...,
+    cos_cache: Any = None,
+    sin_cache: Any = None,
+    position_ids: Any = None,
+    attention_bias: Any = None,
+    head_sink: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
+    q_norm_weight: Any = None,
+    k_norm_weight: Any = None,
+    query_seqlens: Any = None,
+    *,
+    causal: bool = True,
+    do_rotary: bool = False,
+    k_norm_epsilon: float | None = None,
+    k_quant_type: str = 'NONE',
+    kv_cache_bit_width: int | None = None,
+    kv_num_heads: int,
+    local_window_size: int = -1,
+    num_heads: int,
+    q_norm_epsilon: float | None = None,
+    qk_norm_epsilon: float = 1e-06,
+    qk_output: int = 0,
+    rotary_interleaved: bool = False,
+    scale: float | None = None,
+    sliding_window_cache: bool = False,
+    smooth_softmax: int = -1,
+    softcap: float = 0.0,
+    v_quant_type: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def HammingWindow(  # noqa: N802
     size: Any,
@@ -757,6 +1046,26 @@ def If(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def ImageDecoder(  # noqa: N802
+    encoded_stream: Any,
+    *,
+    pixel_format: str = 'RGB',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def Imputer(  # noqa: N802
+    x: Any,
+    *,
+    imputed_value_floats: list[float] | tuple[float, ...] = (),
+    imputed_value_int64s: list[int] | tuple[int, ...] = (),
+    replaced_value_float: float = 0.0,
+    replaced_value_int64: int = 0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def InstanceNormalization(  # noqa: N802
     input: Any,
     scale: Any,
@@ -766,6 +1075,25 @@ def InstanceNormalization(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Inverse(  # noqa: N802
+    x: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def Irfft(  # noqa: N802
+    x: Any,
+    *,
+    normalized: bool = False,
+    onesided: bool = True,
+    signal_ndim: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def IsInf(  # noqa: N802
     x: Any,
@@ -816,6 +1144,26 @@ def LSTM(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def LabelEncoder(  # noqa: N802
+    x: Any,
+    *,
+    default_float: float = -0.0,
+    default_int64: int = -1,
+    default_string: str = '_Unused',
+    default_tensor: Any | None = None,
+    keys_floats: list[float] | tuple[float, ...] = (),
+    keys_int64s: list[int] | tuple[int, ...] = (),
+    keys_strings: list[str] | tuple[str, ...] = (),
+    keys_tensor: Any | None = None,
+    values_floats: list[float] | tuple[float, ...] = (),
+    values_int64s: list[int] | tuple[int, ...] = (),
+    values_strings: list[str] | tuple[str, ...] = (),
+    values_tensor: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def LayerNormalization(  # noqa: N802
     x: Any,
     scale: Any,
@@ -869,6 +1217,32 @@ def LinearAttention(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Any: ...
+def LinearClassifier(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...],
+    classlabels_ints: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    intercepts: list[float] | tuple[float, ...] = (),
+    multi_class: int = 0,
+    post_transform: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def LinearRegressor(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...] = (),
+    intercepts: list[float] | tuple[float, ...] = (),
+    post_transform: str = 'NONE',
+    targets: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Log(  # noqa: N802
     input: Any,
     *,
@@ -1015,6 +1389,30 @@ def Mish(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def MoE(  # noqa: N802
+    input: Any,
+    router_probs: Any,
+    fc1_experts_weights: Any,
+    fc1_experts_bias: Any = None,
+    fc2_experts_weights: Any = ...,
+    fc2_experts_bias: Any = None,
+    fc3_experts_weights: Any = None,
+    fc3_experts_bias: Any = None,
+    *,
+    activation_alpha: float = 1.0,
+    activation_beta: float = 0.0,
+    activation_type: str = 'relu',
+    k: int = 1,
+    normalize_routing_weights: bool = False,
+    swiglu_fusion: int = 0,
+    swiglu_limit: float | None = None,
+    swiglu_limit_after_activation: bool = False,
+    use_sparse_mixer: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Mod(  # noqa: N802
     a: Any,
     b: Any,
@@ -1024,6 +1422,19 @@ def Mod(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Momentum(  # noqa: N802
+    r: Any,
+    t: Any,
+    *inputs: Any,
+    alpha: float,
+    beta: float,
+    mode: str,
+    norm_coefficient: float,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
 def Mul(  # noqa: N802
     a: Any,
     b: Any,
@@ -1031,6 +1442,27 @@ def Mul(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def MultiHeadAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    bias: Any = None,
+    key_padding_mask: Any = None,
+    attention_bias: Any = None,
+    past_key: Any = None,
+    past_value: Any = None,
+    past_sequence_length: Any = None,
+    cache_indirection: Any = None,
+    *,
+    mask_filter_value: float = -10000.0,
+    num_heads: int,
+    scale: float | None = None,
+    unidirectional: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Multinomial(  # noqa: N802
     input: Any,
@@ -1079,6 +1511,15 @@ def NonZero(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Normalizer(  # noqa: N802
+    x: Any,
+    *,
+    norm: str = 'MAX',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
 def Not(  # noqa: N802
     x: Any,
     *,
@@ -1095,6 +1536,17 @@ def OneHot(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def OneHotEncoder(  # noqa: N802
+    x: Any,
+    *,
+    cats_int64s: list[int] | tuple[int, ...] = (),
+    cats_strings: list[str] | tuple[str, ...] = (),
+    zeros: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Optional(  # noqa: N802
     input: Any = None,
@@ -1133,6 +1585,39 @@ def PRelu(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def PackedAttention(  # noqa: N802
+    input: Any,
+    weights: Any,
+    bias: Any,
+    token_offset: Any,
+    cumulative_sequence_length: Any,
+    attention_bias: Any = None,
+    *,
+    num_heads: int,
+    qkv_hidden_sizes: list[int] | tuple[int, ...] | None = None,
+    scale: float | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def PackedMultiHeadAttention(  # noqa: N802
+    query: Any,
+    key: Any = None,
+    value: Any = None,
+    bias: Any = None,
+    token_offset: Any = ...,
+    cumulative_sequence_length: Any = ...,
+    attention_bias: Any = None,
+    *,
+    mask_filter_value: float = -10000.0,
+    num_heads: int,
+    scale: float | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Pad(  # noqa: N802
     data: Any,
@@ -1201,6 +1686,15 @@ def QuantizeLinear(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def QuickGelu(  # noqa: N802
+    x: Any,
+    *,
+    alpha: float = 1.702,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def RMSNormalization(  # noqa: N802
     x: Any,
@@ -1393,6 +1887,26 @@ def ReduceSumSquare(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RegexFullMatch(  # noqa: N802
+    x: Any,
+    *,
+    pattern: str = '',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def RelativePositionBias(  # noqa: N802
+    bias_table: Any,
+    query_length: Any,
+    key_length: Any,
+    *,
+    is_bidirectional: bool = False,
+    max_distance: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Relu(  # noqa: N802
     x: Any,
     *,
@@ -1400,6 +1914,15 @@ def Relu(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RemovePadding(  # noqa: N802
+    input: Any,
+    sequence_token_count: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Any: ...
 def Reshape(  # noqa: N802
     data: Any,
     shape: Any,
@@ -1428,6 +1951,15 @@ def Resize(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def RestorePadding(  # noqa: N802
+    input: Any,
+    token_offset: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def ReverseSequence(  # noqa: N802
     input: Any,
     sequence_lens: Any,
@@ -1437,6 +1969,17 @@ def ReverseSequence(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Rfft(  # noqa: N802
+    x: Any,
+    *,
+    normalized: bool = False,
+    onesided: bool = True,
+    signal_ndim: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def RoiAlign(  # noqa: N802
     x: Any,
@@ -1483,6 +2026,51 @@ def STFT(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def SVMClassifier(  # noqa: N802
+    x: Any,
+    *,
+    classlabels_ints: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    coefficients: list[float] | tuple[float, ...] = (),
+    kernel_params: list[float] | tuple[float, ...] = (),
+    kernel_type: str = 'LINEAR',
+    post_transform: str = 'NONE',
+    prob_a: list[float] | tuple[float, ...] = (),
+    prob_b: list[float] | tuple[float, ...] = (),
+    rho: list[float] | tuple[float, ...] = (),
+    support_vectors: list[float] | tuple[float, ...] = (),
+    vectors_per_class: list[int] | tuple[int, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def SVMRegressor(  # noqa: N802
+    x: Any,
+    *,
+    coefficients: list[float] | tuple[float, ...] = (),
+    kernel_params: list[float] | tuple[float, ...] = (),
+    kernel_type: str = 'LINEAR',
+    n_supports: int = 0,
+    one_class: int = 0,
+    post_transform: str = 'NONE',
+    rho: list[float] | tuple[float, ...] = (),
+    support_vectors: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def Scaler(  # noqa: N802
+    x: Any,
+    *,
+    offset: list[float] | tuple[float, ...] = (),
+    scale: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Scan(  # noqa: N802
     *initial_state_and_scan_inputs: Any,
@@ -1621,6 +2209,17 @@ def Sign(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def SimplifiedLayerNormalization(  # noqa: N802
+    x: Any,
+    scale: Any,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-05,
+    stash_type: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def Sin(  # noqa: N802
     input: Any,
     *,
@@ -1641,6 +2240,47 @@ def Size(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def SkipGroupNorm(  # noqa: N802
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    skip: Any,
+    bias: Any = None,
+    *,
+    activation: int,
+    channels_last: bool = True,
+    epsilon: float = 1e-05,
+    groups: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def SkipLayerNormalization(  # noqa: N802
+    input: Any,
+    skip: Any,
+    gamma: Any,
+    beta: Any = None,
+    bias: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def SkipSimplifiedLayerNormalization(  # noqa: N802
+    input: Any,
+    skip: Any,
+    gamma: Any,
+    bias: Any = None,
+    *,
+    epsilon: float = 1e-12,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Slice(  # noqa: N802
     data: Any,
@@ -1730,6 +2370,34 @@ def Squeeze(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def StringConcat(  # noqa: N802
+    x: Any,
+    y: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def StringNormalizer(  # noqa: N802
+    x: Any,
+    *,
+    case_change_action: str = 'NONE',
+    is_case_sensitive: int = 0,
+    locale: str = '',
+    stopwords: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def StringSplit(  # noqa: N802
+    x: Any,
+    *,
+    delimiter: str = '',
+    maxsplit: int | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Any: ...
 def Sub(  # noqa: N802
     a: Any,
     b: Any,
@@ -1786,6 +2454,22 @@ def TensorScatter(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def TfIdfVectorizer(  # noqa: N802
+    x: Any,
+    *,
+    max_gram_length: int,
+    max_skip_count: int,
+    min_gram_length: int,
+    mode: str,
+    ngram_counts: list[int] | tuple[int, ...],
+    ngram_indexes: list[int] | tuple[int, ...],
+    pool_int64s: list[int] | tuple[int, ...] = (),
+    pool_strings: list[str] | tuple[str, ...] = (),
+    weights: list[float] | tuple[float, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def ThresholdedRelu(  # noqa: N802
     x: Any,
     *,
@@ -1801,6 +2485,19 @@ def Tile(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def Tokenizer(  # noqa: N802
+    x: Any,
+    *,
+    mark: int,
+    mincharnum: int,
+    pad_value: str,
+    separators: list[str] | tuple[str, ...] = (),
+    tokenexp: str = '',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def TopK(  # noqa: N802
     x: Any,
@@ -1820,6 +2517,100 @@ def Transpose(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def TransposeMatMul(  # noqa: N802
+    a: Any,
+    b: Any,
+    *,
+    alpha: float = 1.0,
+    transA: bool = False,
+    transB: bool = False,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def TreeEnsemble(  # noqa: N802
+    x: Any,
+    *,
+    aggregate_function: int = 1,
+    leaf_targetids: list[int] | tuple[int, ...],
+    leaf_weights: Any,
+    membership_values: Any | None = None,
+    n_targets: int | None = None,
+    nodes_falseleafs: list[int] | tuple[int, ...],
+    nodes_falsenodeids: list[int] | tuple[int, ...],
+    nodes_featureids: list[int] | tuple[int, ...],
+    nodes_hitrates: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: Any,
+    nodes_splits: Any,
+    nodes_trueleafs: list[int] | tuple[int, ...],
+    nodes_truenodeids: list[int] | tuple[int, ...],
+    post_transform: int = 0,
+    tree_roots: list[int] | tuple[int, ...],
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Value: ...
+def TreeEnsembleClassifier(  # noqa: N802
+    x: Any,
+    *,
+    base_values: list[float] | tuple[float, ...] = (),
+    base_values_as_tensor: Any | None = None,
+    class_ids: list[int] | tuple[int, ...] = (),
+    class_nodeids: list[int] | tuple[int, ...] = (),
+    class_treeids: list[int] | tuple[int, ...] = (),
+    class_weights: list[float] | tuple[float, ...] = (),
+    class_weights_as_tensor: Any | None = None,
+    classlabels_int64s: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    nodes_falsenodeids: list[int] | tuple[int, ...] = (),
+    nodes_featureids: list[int] | tuple[int, ...] = (),
+    nodes_hitrates: list[float] | tuple[float, ...] = (),
+    nodes_hitrates_as_tensor: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: list[str] | tuple[str, ...] = (),
+    nodes_nodeids: list[int] | tuple[int, ...] = (),
+    nodes_treeids: list[int] | tuple[int, ...] = (),
+    nodes_truenodeids: list[int] | tuple[int, ...] = (),
+    nodes_values: list[float] | tuple[float, ...] = (),
+    nodes_values_as_tensor: Any | None = None,
+    post_transform: str = 'NONE',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
+) -> Any: ...
+def TreeEnsembleRegressor(  # noqa: N802
+    x: Any,
+    *,
+    aggregate_function: str = 'SUM',
+    base_values: list[float] | tuple[float, ...] = (),
+    base_values_as_tensor: Any | None = None,
+    n_targets: int | None = None,
+    nodes_falsenodeids: list[int] | tuple[int, ...] = (),
+    nodes_featureids: list[int] | tuple[int, ...] = (),
+    nodes_hitrates: list[float] | tuple[float, ...] = (),
+    nodes_hitrates_as_tensor: Any | None = None,
+    nodes_missing_value_tracks_true: list[int] | tuple[int, ...] = (),
+    nodes_modes: list[str] | tuple[str, ...] = (),
+    nodes_nodeids: list[int] | tuple[int, ...] = (),
+    nodes_treeids: list[int] | tuple[int, ...] = (),
+    nodes_truenodeids: list[int] | tuple[int, ...] = (),
+    nodes_values: list[float] | tuple[float, ...] = (),
+    nodes_values_as_tensor: Any | None = None,
+    post_transform: str = 'NONE',
+    target_ids: list[int] | tuple[int, ...] = (),
+    target_nodeids: list[int] | tuple[int, ...] = (),
+    target_treeids: list[int] | tuple[int, ...] = (),
+    target_weights: list[float] | tuple[float, ...] = (),
+    target_weights_as_tensor: Any | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...
 def Trilu(  # noqa: N802
     input: Any,
@@ -1872,4 +2663,14 @@ def Xor(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ZipMap(  # noqa: N802
+    x: Any,
+    *,
+    classlabels_int64s: list[int] | tuple[int, ...] = (),
+    classlabels_strings: list[str] | tuple[str, ...] = (),
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.ml",
 ) -> Value: ...

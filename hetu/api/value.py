@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _OWN_TYPES = {"Indices": INT64, "Mask": BOOL}
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Value(ir.Value):
     """A value of a graph. Python's operators and indexing build further nodes."""
+
+    __array_ufunc__: ClassVar[None] = None  # numpy leaves `array @ value` to the value
 
     @property
     def inputs(self) -> list[ir.Value]:
@@ -73,6 +75,9 @@ class Value(ir.Value):
         return make("MatMul", other, self)
 
     def __pow__(self, other: Any) -> "Value":
+        is_float = self.dtype is not None and self.dtype.is_float
+        if isinstance(other, int) or (isinstance(other, float) and is_float):
+            other = constant(other, self.dtype)
         return make("Pow", self, other)
 
     def __rpow__(self, other: Any) -> "Value":
@@ -145,7 +150,8 @@ def _sort(
             raise UsageError(f"{kernel.op_type} has no {show(key)}; it has: {known}")
     contents = _spill(kernel, contents, attributes)
     _check_complete(kernel, contents, attributes)
-    element = next(_tensor_types(kernel, contents), None)
+    known = [c.dtype for c in contents if isinstance(c, ir.Value) and c.dtype]
+    element = next(_tensor_types(kernel, contents), next(iter(known), None))
     return tuple(_input(kernel, i, c, element) for i, c in enumerate(contents)), attributes
 
 

@@ -31,6 +31,7 @@ from hetu.onnx.roles import Role
 
 FunctionKey = tuple[str, str, str]
 Scope = dict[str, Value]
+Infos = Mapping[str, onnx.ValueInfoProto]
 
 
 class GraphReader:
@@ -60,8 +61,10 @@ class GraphReader:
         """A graph; `outer` holds the names of the graphs around it, innermost last."""
         described = {info.name: info for info in (*proto.value_info, *proto.output)}
         scope: Scope = {}
-        initializers = [self._initializer(tensor, scope) for tensor in proto.initializer]
-        initializers += [self._sparse(tensor, scope) for tensor in proto.sparse_initializer]
+        initializers = [self._initializer(tensor, scope, described) for tensor in proto.initializer]
+        initializers += [
+            self._sparse(tensor, scope, described) for tensor in proto.sparse_initializer
+        ]
         inputs = [self._input(info, scope) for info in proto.input]
         initializers = [scope[value.name] for value in initializers]
         scopes = [*outer, scope]
@@ -82,7 +85,7 @@ class GraphReader:
         self,
         protos: Iterable[onnx.NodeProto],
         scopes: Sequence[Scope],
-        described: Mapping[str, onnx.ValueInfoProto],
+        described: Infos,
     ) -> tuple[Node, ...]:
         """Nodes in topological order; their outputs join the innermost scope."""
         ordered = sorted_nodes(list(protos), scopes)
@@ -92,7 +95,7 @@ class GraphReader:
         self,
         proto: onnx.NodeProto,
         scopes: Sequence[Scope],
-        described: Mapping[str, onnx.ValueInfoProto],
+        described: Infos,
     ) -> Node:
         node = Node(
             proto.op_type,
@@ -142,14 +145,14 @@ class GraphReader:
         scope[name] = Value(name, model=self._model, **fields)
         return scope[name]
 
-    def _initializer(self, proto: onnx.TensorProto, scope: Scope) -> Value:
-        return self._variable(read_tensor(proto, self._external), scope)
+    def _initializer(self, proto: onnx.TensorProto, scope: Scope, described: Infos) -> Value:
+        return self._variable(read_tensor(proto, self._external), scope, described)
 
-    def _sparse(self, proto: onnx.SparseTensorProto, scope: Scope) -> Value:
-        return self._variable(read_sparse(proto, self._external), scope)
+    def _sparse(self, proto: onnx.SparseTensorProto, scope: Scope, described: Infos) -> Value:
+        return self._variable(read_sparse(proto, self._external), scope, described)
 
-    def _variable(self, data: Tensor | SparseTensor, scope: Scope) -> Value:
-        role = self._roles[data.name]
+    def _variable(self, data: Tensor | SparseTensor, scope: Scope, described: Infos) -> Value:
+        role, info = self._roles[data.name], described.get(data.name)
         trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
         return self._define(
             data.name,
@@ -159,6 +162,8 @@ class GraphReader:
             data=data,
             trainable=trainable,
             constant=constant,
+            doc="" if info is None else info.doc_string,
+            metadata={} if info is None else read_metadata(info.metadata_props),
         )
 
     def _input(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:

@@ -35,7 +35,31 @@ def settle_versions(
             for n in g.nodes
         ):
             graph = restamp(graph, domain, version)
+    _check_against_schemas(graph)
     return opsets, graph
+
+
+def _check_against_schemas(graph: Graph) -> None:
+    """Refuse what a node made by hand has, but its operator has only in another version.
+
+    One kernel serves several versions, so it says nothing about what a version lacks.
+    """
+    nodes = (node for inner in nested_graphs(graph) for node in inner.nodes)
+    for node in nodes:
+        is_from_file = any(value is not None and value.model is not None for value in node.outputs)
+        if is_from_file or not onnx.defs.has(node.op_type, node.version, node.domain):
+            continue
+        schema = onnx.defs.get_schema(node.op_type, node.version, node.domain)
+        unknown = sorted(node.attributes.keys() - schema.attributes.keys())
+        if unknown:
+            raise UnsupportedError(
+                f"{describe(node)} has no attribute {unknown[0]!r} in this opset"
+            )
+        if len(node.inputs) > schema.max_input:
+            raise UnsupportedError(
+                f"{describe(node)} takes {schema.max_input} inputs in this opset, not "
+                f"{len(node.inputs)}"
+            )
 
 
 def _opsets(graph: Graph, sources: Sequence[Model]) -> dict[str, int]:

@@ -28,10 +28,10 @@ def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.
             return tuple(
                 _convert(c, element, f"{what}[{i}]", casts, device) for i, c in enumerate(content)
             )
-        case MapType():
+        case MapType(_, element):
             if not isinstance(content, Mapping):
                 raise UsageError(f"{what}: expected a dict, got {type(content).__name__}")
-            return dict(content)
+            return _convert_map(content, element, what)
     if content is None:
         raise UsageError(f"{what}: expected {expected or 'a tensor'}, got None")
     if expected is None and isinstance(content, list | tuple) and _holds_arrays(content):
@@ -39,6 +39,16 @@ def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.
             _convert(c, None, f"{what}[{i}]", casts, device) for i, c in enumerate(content)
         )
     return _convert_tensor(content, expected or TensorType(), what, casts, device)
+
+
+def _convert_map(content: Mapping[Any, Any], element: Any, what: str) -> dict[Any, Any]:
+    """A dict whose numbers are of the map's type, which Python's floats and ints do not tell."""
+    if not isinstance(element, TensorType) or element.dtype in (None, STRING):
+        return dict(content)
+    try:
+        return {key: element.dtype.numpy.type(number) for key, number in content.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what}: expected numbers of type {element.dtype}: {error}") from error
 
 
 def _holds_arrays(content: Sequence[Any]) -> bool:

@@ -37,7 +37,7 @@ def square(x: torch.Tensor, side: int, offset: int) -> torch.Tensor:
 def rows_or_zeros(table: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     ids = ids.long()
     is_valid = (ids >= 0) & (ids < len(table))
-    return table[ids * is_valid] * is_valid[..., None]
+    return torch.where(is_valid[..., None], table[ids * is_valid], 0)
 
 
 def deduplicated(rows: torch.Tensor, ids: np.ndarray, sums: bool) -> torch.Tensor:
@@ -101,6 +101,9 @@ SHAPE = [
 INDEXING = [
     case("embedding_lookup_op", f(5, 2), i([3, 1, 3], [0, 7, -1], element=np.int32),
          to=rows_or_zeros),
+    case("embedding_lookup_op", np.float32([[np.inf, np.nan], [1, 2]]), i(1, 2), constant=None,
+         to=rows_or_zeros),
+    case("embedding_lookup_op", f(5, 2).astype(np.float64), i(4, 5), to=rows_or_zeros),
     case("embedding_lookup_op", f(5, 2), np.float32([4, 4, 0]), constant=(1,), to=rows_or_zeros),
     case("sparse_embedding_lookup_op", f(5, 2), i([3, 1], [3, 0]), to=lambda t, k: t[k]),
     case("gather_op", X, i([2, 0], [1, 1], [3, 2]), dim=1, to=lambda x, k: x.gather(1, k)),

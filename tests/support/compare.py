@@ -4,23 +4,31 @@ import onnx
 
 
 def normalized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without what only tells how a tensor is spelled or that an empty field is set."""
+    """The model without what only tells how a tensor is spelled or that an empty field is set.
+
+    An import that is listed twice counts once.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    imports = {(opset.domain, opset.version): opset for opset in model.opset_import}
+    del copy.opset_import[:]
+    copy.opset_import.extend(imports.values())
     pending = [copy]
     while pending:
         message = pending.pop()
         for field, value in message.ListFields():
             if field.type == field.TYPE_MESSAGE:
                 pending.extend(value if field.is_repeated else [value])
-            elif not field.is_repeated and value in ("", b"") and not _is_content(field):
+            elif not field.is_repeated and value in _empty(field.name):
                 message.ClearField(field.name)
     return copy
 
 
-def _is_content(field: object) -> bool:
-    """Whether an empty field differs from an absent one: attribute values and dimension names."""
-    return getattr(field, "name", "") in ("s", "raw_data", "dim_param")
+def _empty(name: str) -> tuple[object, ...]:
+    """The values of a field that mean what its absence means."""
+    if name in ("s", "raw_data", "dim_param"):  # attribute values and dimension names
+        return ()
+    return (0,) if name == "model_version" else ("", b"")
 
 
 def assert_same_model(actual: onnx.ModelProto, expected: onnx.ModelProto) -> None:

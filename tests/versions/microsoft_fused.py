@@ -173,6 +173,6 @@ def embed_layer_normalization(random: Random, version: int) -> Call:
         random.choice(None, ids(1)), random.choice(None, ids(8), ids(8, 1)),
     ]  # fmt: skip
     attributes = random.choice({}, {"epsilon": 1e-5})
-    return Call(
-        inputs, attributes, random.choice(2, 3), constants=(2, 3, 4) if segments else (2, 3)
-    )
+    # ONNX Runtime wants to know the sizes of weights
+    weights = [i for i in range(2, 7) if inputs[i] is not None]
+    return Call(inputs, attributes, random.choice(2, 3), constants=weights)

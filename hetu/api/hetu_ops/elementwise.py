@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hetu.api.hetu_ops.parts import as_mask, cast, dims, exists, filled, like, rank
+from hetu.api.hetu_ops.parts import as_mask, cast, clipped, dims, exists, filled, like, rank
 from hetu.api.value import Value, constant, make
 from hetu.errors import UsageError, show
 from hetu.types import BOOL, FLOAT32, INT64
@@ -28,7 +28,7 @@ def exp_op(node: Value, ctx: Any = None) -> Value:
 
 def log_op(input: Value, eps: float = 1e-07, ctx: Any = None) -> Value:
     """The natural logarithm of `max(input, eps)`; of `input` itself where `eps` is 0."""
-    return make("Log", make("Clip", input, min=eps) if eps else input)
+    return make("Log", clipped(input, eps) if eps else input)
 
 
 def sqrt_op(node: Value, ctx: Any = None) -> Value:
@@ -132,7 +132,7 @@ def clamp_op(
 ) -> Value:
     """`node_A` cut off at the numbers `min` and `max` and at the values `min_mat` and `max_mat`."""
     if min is not None or max is not None:
-        node_A = make("Clip", node_A, min=min, max=max)
+        node_A = clipped(node_A, min, max)
     if min_mat is not None:
         node_A = make("Max", node_A, min_mat)
     return node_A if max_mat is None else make("Min", node_A, max_mat)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hetu.api.hetu_ops.creation import SMALLEST
-from hetu.api.hetu_ops.parts import as_ids, like
+from hetu.api.hetu_ops.parts import as_ids, clipped, like
 from hetu.api.hetu_ops.reduction import reduce_sum_op
 from hetu.api.value import Value, make
 
@@ -35,7 +35,7 @@ def softmaxcrossentropy_sparse_op(
 
 def crossentropy_op(node_y: Value, node_y_: Value, ctx: Any = None) -> Value:
     """The cross entropy of the probabilities `node_y` against the probabilities `node_y_`."""
-    return _expected(node_y_, make("Log", make("Clip", node_y, min=SMALLEST)))
+    return _expected(node_y_, make("Log", clipped(node_y, SMALLEST)))
 
 
 def crossentropy_sparse_op(

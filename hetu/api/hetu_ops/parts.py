@@ -60,6 +60,13 @@ def dims(value: Value, *axes: int) -> Value:
     return make("Gather", make("Shape", value), constant(axes, INT64))
 
 
+def clipped(value: Value, low: float | None = None, high: float | None = None) -> Value:
+    """The value cut off at numbers."""
+    if version_for("", [value]) < 11:
+        return make("Clip", value, min=low, max=high)
+    return make("Clip", value, *(None if b is None else like(b, value) for b in (low, high)))
+
+
 def at_least_1d(value: Value) -> Value:
     """The value itself, or a vector of one element in place of a scalar."""
     return value if rank(value) else make("Expand", value, [1])

@@ -2,7 +2,7 @@
 
 import torch
 
-from hetu.ops.kinds import Any, Indices, Ints, Tensor
+from hetu.ops.kinds import Any, Indices, Ints, Mask, Tensor
 from hetu.ops.registry import op
 from hetu.ops.unsigned import ordered
 
@@ -59,7 +59,7 @@ def non_zero(x: Tensor) -> Indices:
 
 
 @op("Compress", since=9)
-def compress(input: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
+def compress(input: Tensor, condition: Mask, *, axis: int | None = None) -> Tensor:
     if axis is None:
         input, axis = input.reshape(-1), 0
     return input.index_select(axis, condition.nonzero().reshape(-1))

@@ -96,7 +96,7 @@ def _added(
     if is_causal and q_length > 1:
         future = q.new_ones(q_length, total, dtype=torch.bool).triu(total - q_length + 1)
         bias = q.new_zeros(()) if bias is None else bias
-        bias = torch.where(future, -math.inf, bias)[(None,) * max(0, 2 - bias.ndim)]
+        bias = torch.where(future, -math.inf, bias)
     return bias
 
 
@@ -254,9 +254,10 @@ def packed_multi_head_attention(
     num_heads: int,
     scale: float | None = None,
 ) -> Tensor:
-    unpacked = [None if x is None else unpack(x, token_offset) for x in (query, key, value)]
+    q = unpack(query, token_offset)
+    k, v = (None if x is None else unpack(x, token_offset) for x in (key, value))
     y, *_ = multi_head_attention(
-        *unpacked, bias, cumulative_sequence_length.diff(), attention_bias,
+        q, k, v, bias, cumulative_sequence_length.diff(), attention_bias,
         mask_filter_value=-math.inf, num_heads=num_heads, scale=scale, n_outputs=1,
     )  # fmt: skip
     return pack(y, token_offset, query.shape[0])

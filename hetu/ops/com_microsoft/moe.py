@@ -41,21 +41,20 @@ def mo_e(
 ) -> Tensor:
     if use_sparse_mixer:
         raise UnsupportedError("com.microsoft.MoE with use_sparse_mixer")
-    limit = torch.inf if swiglu_limit is None else swiglu_limit
     tokens = input.reshape(-1, input.shape[-1])
     shares, chosen = _routes(router_probs, k, normalize_routing_weights)
     y = torch.zeros_like(tokens)
     for expert in range(router_probs.shape[-1]):
         rows, ranks = (chosen == expert).nonzero(as_tuple=True)
         x = tokens[rows]
-        hidden = _linear(x, fc1_experts_weights, fc1_experts_bias, expert)
-        up = None
+        gate, up = _linear(x, fc1_experts_weights, fc1_experts_bias, expert), None
         if fc3_experts_weights is not None:
             up = _linear(x, fc3_experts_weights, fc3_experts_bias, expert)
-        gate, up = _halves(hidden, up, activation_type, swiglu_fusion)
+        elif swiglu_fusion and activation_type in ("swiglu", "geglu"):
+            gate, up = _halves(gate, is_interleaved=swiglu_fusion == 1)
         if activation_type == "swiglu" and up is not None:
-            parts = gate, up, activation_alpha, activation_beta, limit
-            hidden = _swiglu(*parts, swiglu_limit_after_activation)
+            limits = swiglu_limit, swiglu_limit_after_activation
+            hidden = _swiglu(gate, up, activation_alpha, activation_beta, *limits)
         else:
             hidden = _activated(gate, up, activation_type)
         z = _linear(hidden, fc2_experts_weights, fc2_experts_bias, expert)
@@ -76,26 +75,21 @@ def _linear(x: Tensor, weights: Tensor, biases: Tensor | None, expert: int) -> T
     return F.linear(x, weights[expert], None if biases is None else biases[expert])
 
 
-def _halves(
-    hidden: Tensor, up: Tensor | None, activation: str, fusion: int
-) -> tuple[Tensor, Tensor | None]:
-    """What is activated and what it is multiplied with; `fusion` says how both lie in one."""
-    if activation not in ("swiglu", "geglu") or not fusion:
-        return hidden, up
-    if fusion == 1:
-        gate, up = hidden.unflatten(-1, (-1, 2)).unbind(-1)
-    else:
-        gate, up = hidden.chunk(2, -1)
+def _halves(both: Tensor, is_interleaved: bool) -> tuple[Tensor, Tensor]:
+    """What is activated, and what it is multiplied with."""
+    gate, up = both.unflatten(-1, (-1, 2)).unbind(-1) if is_interleaved else both.chunk(2, -1)
     return gate, up
 
 
 def _swiglu(
-    gate: Tensor, up: Tensor, alpha: float, beta: float, limit: float, is_limited_after: bool
+    gate: Tensor, up: Tensor, alpha: float, beta: float, limit: float | None, is_after: bool
 ) -> Tensor:
-    gate = gate if is_limited_after else gate.clamp(max=limit)
+    """`is_after` says that the activated gate is limited, not the gate."""
+    if limit is None:
+        return gate * torch.sigmoid(alpha * gate) * (up + beta)
+    gate = gate if is_after else gate.clamp(max=limit)
     activated = gate * torch.sigmoid(alpha * gate)
-    if is_limited_after:
-        activated = activated.clamp(max=limit)
+    activated = activated.clamp(max=limit) if is_after else activated
     return activated * (up.clamp(-limit, limit) + beta)
 
 

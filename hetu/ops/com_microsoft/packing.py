@@ -1,6 +1,7 @@
 """Batches without their padding: the tokens of all sequences in one row."""
 
 import torch
+from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import op
@@ -13,7 +14,7 @@ def remove_padding(input: Tensor, sequence_token_count: Any) -> tuple[Tensor, An
     batch, length = input.shape[:2]
     is_padding = torch.arange(length, device=input.device) >= sequence_token_count[:, None]
     offsets = is_padding.flatten().int().argsort(stable=True).reshape(batch, length)
-    ends = torch.nn.functional.pad(sequence_token_count.cumsum(0), (1, 0))
+    ends = F.pad(sequence_token_count.cumsum(0), (1, 0))
     kind = sequence_token_count.dtype
     tokens = input.flatten(0, 1)[~is_padding.flatten()]
     return tokens, offsets.to(kind), ends.to(kind), sequence_token_count.amax(0, keepdim=True)

@@ -18,7 +18,7 @@ class _Lookup(torch.autograd.Function):
         ctx.save_for_backward(ids, is_valid)
         ctx.shape = table.shape
         rows = embedding(ids.where(is_valid, 0), table)
-        return rows.where(is_valid.unsqueeze(-1), 0)
+        return rows.masked_fill_(~is_valid.unsqueeze(-1), 0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -45,7 +45,10 @@ class _Lookup(torch.autograd.Function):
         safe = Where (is_valid, wide, zero)
         found = Gather (table, safe)
         is_kept = Unsqueeze (is_valid, last)
-        zeros = Sub (found, found)
+        start = Constant <value = int64[1] {0}> ()
+        empty = Slice (table, start, start)
+        pads = Constant <value = int64[4] {1, 0, 0, 0}> ()
+        zeros = Pad (empty, pads)
         rows = Where (is_kept, found, zeros)
     }
     """,
