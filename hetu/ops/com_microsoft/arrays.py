@@ -2,7 +2,8 @@
 
 import torch
 
-from hetu.ops.ai_onnx import constant, pad as padding, select
+from hetu.ops.ai_onnx import constant, select
+from hetu.ops.ai_onnx import pad as padding
 from hetu.ops.kinds import HostTensor, Indices, Ints, Tensor
 from hetu.ops.registry import op
 

@@ -65,7 +65,7 @@ def bifurcation_detector(
 
 
 def _suffix_end(source: Ints, tokens: Ints, sizes: Iterable[int]) -> int:
-    """Where in `source` the only appearance of the shortest such suffix of `tokens` ends, or -1."""
+    """Where in `source` the only appearance of a suffix of `tokens` ends, or -1."""
     end = -1
     for size in sizes:
         if size > len(tokens):
@@ -108,7 +108,7 @@ def _hashed_bytes(text: bytes, seed: int) -> int:
     return _finished(hashed, len(text))
 
 
-# Appleby's MurmurHash3_x86_32, on numbers as on tensors of them, which products beyond 64 bits wrap.
+# Appleby's MurmurHash3_x86_32, on numbers or on tensors, whose products may wrap beyond 64 bits.
 
 
 def _mixed(words: Iterable[Any], seed: int) -> Any:
