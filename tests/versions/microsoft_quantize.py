@@ -354,3 +354,14 @@ def q_linear_softmax(random: Random, version: int) -> Call:
     # ONNX Runtime lets what is too large for int8 wrap; its quantizer writes these two numbers.
     y = [np.array(1 / 256, np.float32), np.array(np.iinfo(kind).min, kind)]
     return Call([x, *scales, *y], attributes)
+
+
+@example("MatMulBnb4", domain=DOMAIN)
+def mat_mul_bnb4(random: Random, version: int) -> Call:
+    inner, columns, block = random.integer(1, 40), random.integer(1, 5), random.choice(16, 32)
+    b = codes(random, (-(-inner * columns // 2),), np.uint8)
+    absmax = random.floats(-(-inner * columns // block), low=0.1, high=1)
+    attributes = {"K": inner, "N": columns, "block_size": block}
+    attributes |= {"quant_type": random.integer(0, 1)}
+    a = random.floats(*random.shape(random.integer(1, 2)), inner)
+    return Call([a, b, absmax], attributes, constants=(1, 2))

@@ -100,3 +100,35 @@ def _take(x: Tensor, axis: int, rows: Tensor) -> Tensor:
 def _numbers(x: Tensor, bits: int) -> Tensor:
     """Codes as numbers that can be computed with: bytes hold several of them."""
     return _unpacked(x, bits) if x.dtype is torch.uint8 else q.number(widen(x))
+
+
+_NF4 = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
+"""Quantiles of the normal distribution: Dettmers et al. 2023, appendix E."""
+
+_FP4 = (0.0, 0.0625 / 12, 8 / 12, 1.0, 4 / 12, 6 / 12, 2 / 12, 3 / 12)
+"""bitsandbytes' floats of a sign, two bits of exponent and one of fraction, in parts of 12."""
+
+
+@op("MatMulBnb4", domain=DOMAIN, fixed=("absmax",))
+def mat_mul_bnb4(
+    a: Tensor,
+    b: Tensor,
+    absmax: Tensor,
+    *,
+    K: int,  # noqa: N803
+    N: int,  # noqa: N803
+    block_size: int,
+    quant_type: int,
+    training_mode: int = 0,
+    transB: bool = True,  # noqa: N803
+) -> Tensor:
+    codes = _unpacked(b.flatten(), 4).unflatten(0, (-1, 2)).flip(-1).flatten()[: N * K]
+    table = _NF4 if quant_type == 1 else (*_FP4, *(-value for value in _FP4))
+    parts = torch.tensor(table, dtype=a.dtype, device=a.device)[codes]
+    weight = (parts * absmax.repeat_interleave(block_size)[: N * K]).reshape(N, K)
+    return F.linear(a, weight if transB else weight.t())

@@ -11,6 +11,7 @@ from platform import machine
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from hetu.errors import ModelError
 from hetu.ops.ai_onnx import pool
 from hetu.ops.ai_onnx.resize import resize
 from hetu.ops.com_microsoft.fused import fused_conv
@@ -70,6 +71,8 @@ def _unblocked(w: Tensor) -> Tensor:
     """
     block = _block_size()
     outputs, inputs, *kernel = w.shape
+    if outputs % block:
+        raise ModelError(f"{outputs} channels are no whole blocks of this processor's {block}")
     blocks, elements = outputs // block, math.prod(kernel)
     if inputs % block:
         stored = w.reshape(blocks, inputs, elements, block)
