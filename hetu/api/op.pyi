@@ -221,6 +221,19 @@ def BiasSplitGelu(  # noqa: N802
     version: int = ...,
     domain: str = "com.microsoft",
 ) -> Value: ...
+def BifurcationDetector(  # noqa: N802
+    src_tokens: Any,
+    cur_tokens: Any,
+    prev_suffix_match_idx: Any,
+    pred_tokens: Any = None,
+    *,
+    max_ngram_size: int = 3,
+    min_ngram_size: int = 1,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Any: ...
 def Binarizer(  # noqa: N802
     x: Any,
     *,
@@ -499,6 +512,23 @@ def ConvTranspose(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def ConvTransposeWithDynamicPads(  # noqa: N802
+    x: Any,
+    w: Any,
+    pads: Any = None,
+    b: Any = None,
+    *,
+    auto_pad: str = 'NOTSET',
+    dilations: list[int] | tuple[int, ...] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | tuple[int, ...] | None = None,
+    output_padding: list[int] | tuple[int, ...] | None = None,
+    strides: list[int] | tuple[int, ...] | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Cos(  # noqa: N802
     input: Any,
     *,
@@ -512,6 +542,19 @@ def Cosh(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def CropAndResize(  # noqa: N802
+    x: Any,
+    rois: Any,
+    batch_indices: Any,
+    crop_size: Any,
+    *,
+    extrapolation_value: float = 0.0,
+    mode: str = 'bilinear',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def CumProd(  # noqa: N802
     x: Any,
@@ -662,6 +705,14 @@ def DynamicQuantizeMatMul(  # noqa: N802
     version: int = ...,
     domain: str = "com.microsoft",
 ) -> Value: ...
+def DynamicTimeWarping(  # noqa: N802
+    input: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Einsum(  # noqa: N802
     *inputs: Any,
     equation: str,
@@ -724,6 +775,15 @@ def Expand(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def ExpandDims(  # noqa: N802
+    x: Any,
+    axis: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def EyeLike(  # noqa: N802
     input: Any,
@@ -1351,6 +1411,22 @@ def MatMul(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def MatMulBnb4(  # noqa: N802
+    a: Any,
+    b: Any,
+    absmax: Any,
+    *,
+    K: int,
+    N: int,
+    block_size: int,
+    quant_type: int,
+    training_mode: int = 0,
+    transB: bool = True,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def MatMulInteger(  # noqa: N802
     a: Any,
     b: Any,
@@ -1435,6 +1511,20 @@ def MaxUnpool(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def MaxpoolWithMask(  # noqa: N802
+    x: Any,
+    m: Any,
+    *,
+    auto_pad: str = 'NOTSET',
+    kernel_shape: list[int] | tuple[int, ...] | None = None,
+    pads: list[int] | tuple[int, ...] | None = None,
+    storage_order: int = 0,
+    strides: list[int] | tuple[int, ...] | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Mean(  # noqa: N802
     *data_0: Any,
@@ -1570,6 +1660,26 @@ def Multinomial(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def MurmurHash3(  # noqa: N802
+    x: Any,
+    *,
+    positive: bool = True,
+    seed: int = 0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
+def NGramRepeatBlock(  # noqa: N802
+    input_ids: Any,
+    scores: Any,
+    *,
+    ngram_size: int,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Neg(  # noqa: N802
     x: Any,
@@ -2435,6 +2545,14 @@ def SVMRegressor(  # noqa: N802
     version: int = ...,
     domain: str = "ai.onnx.ml",
 ) -> Value: ...
+def SampleOp(  # noqa: N802
+    x: Any,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
+) -> Value: ...
 def Scaler(  # noqa: N802
     x: Any,
     *,
@@ -3028,6 +3146,20 @@ def Where(  # noqa: N802
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
+) -> Value: ...
+def WordConvEmbedding(  # noqa: N802
+    sequence: Any,
+    w: Any,
+    b: Any,
+    c: Any,
+    *,
+    char_embedding_size: int | None = None,
+    conv_window_size: int | None = None,
+    embedding_size: int | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "com.microsoft",
 ) -> Value: ...
 def Xor(  # noqa: N802
     a: Any,
