@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hetu import ir
-from hetu.api.hetu_ops.parts import dims, exists, filled, like, rank
+from hetu.api.hetu_ops.parts import dims, filled, is_opset, like, rank
 from hetu.api.hetu_ops.reduction import reduce_sum_op
 from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
@@ -91,7 +91,7 @@ def layer_normalization_op(
     node_in: Value, ln_scale: Value, ln_bias: Value, eps: float = 0.01, ctx: Any = None
 ) -> Value:
     """Mean 0 and variance 1 over the last axis, then scaled and shifted."""
-    if exists("LayerNormalization", node_in):
+    if is_opset(17, node_in):
         return make("LayerNormalization", node_in, ln_scale, ln_bias, axis=-1, epsilon=eps)
     centered = node_in - make("ReduceMean", node_in, axes=[-1], keepdims=1)
     variance = make("ReduceMean", centered * centered, axes=[-1], keepdims=1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hetu.api.hetu_ops.parts import as_mask, cast, clipped, dims, exists, filled, like, rank
+from hetu.api.hetu_ops.parts import as_mask, cast, clipped, dims, filled, is_opset, like, rank
 from hetu.api.value import Value, constant, make
 from hetu.errors import UsageError, show
 from hetu.types import BOOL, FLOAT32, INT64
@@ -83,7 +83,7 @@ def leaky_relu_op(node: Value, alpha: float, ctx: Any = None) -> Value:
 
 def gelu_op(node: Value, ctx: Any = None) -> Value:
     """`node` times the normal distribution's probability of less (Hendrycks and Gimpel 2016)."""
-    if exists("Gelu", node):
+    if is_opset(20, node):
         return make("Gelu", node)
     return node * 0.5 * (make("Erf", node * 0.5**0.5) + 1.0)
 

@@ -7,16 +7,15 @@ import numpy as np
 
 from hetu.api.opset import version_for
 from hetu.api.value import Value, constant, make
-from hetu.ops.registry import find
 from hetu.types import BOOL, FLOAT32, INT32, INT64, DType
 
 END = np.iinfo(np.int64).max
 """As the end of a slice: up to the last element."""
 
 
-def exists(op_type: str, *inputs: Value) -> bool:
-    """Whether the opset that a node with these inputs gets has an operator."""
-    return find("", op_type, version_for("", inputs)) is not None
+def is_opset(version: int, *inputs: Value) -> bool:
+    """Whether a node with these inputs is made for an opset or a newer one."""
+    return version_for("", inputs) >= version
 
 
 def rank(value: Value) -> int | None:
