@@ -16,9 +16,16 @@ from hetu.onnx import load_onnx
 from hetu.onnx.hetu2onnx import export
 from hetu.runtime.executor import Executor
 from tests.support.compare import assert_same_model
+from tests.support.exceptions import expect_failure
 from tests.test_versions import options
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Every test draws the same numbers, whatever ran before it in its process."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
 
 
 def floats(*shape: int, scale: float = 0.5) -> np.ndarray:
@@ -54,14 +61,14 @@ def cnn() -> onnx.ModelProto:
         node("Sigmoid", ["c3"], ["s3"]),
         node("Mul", ["c3", "s3"], ["m3"]),
         node("Concat", ["m3", "r2"], ["j3"], axis=1),
-        # Means of nine steps lie nowhere in the middle of two, where rounding is a matter of luck.
+        # Both means are of nine steps: those lie nowhere in the middle of two, where luck rounds.
         node("AveragePool", ["j3"], ["p3"], kernel_shape=[3, 3]),
         node("GlobalAveragePool", ["p3"], ["g3"]),
         node("Flatten", ["g3"], ["f3"]),
         node("Gemm", ["f3", "w4", "b4"], ["z"]),
         node("Softmax", ["z"], ["y"], axis=-1),
     ]
-    return model(nodes, weights, ["n", 3, 8, 8])
+    return model(nodes, weights, ["n", 3, 10, 10])
 
 
 def mlp() -> onnx.ModelProto:
@@ -77,7 +84,7 @@ def mlp() -> onnx.ModelProto:
     return model(nodes, weights, ["n", 32])
 
 
-NETWORKS = {"cnn": (cnn(), (4, 3, 8, 8)), "mlp": (mlp(), (4, 32))}
+NETWORKS = {"cnn": (cnn(), (4, 3, 10, 10)), "mlp": (mlp(), (4, 32))}
 networks = pytest.mark.parametrize("network", NETWORKS)
 
 
@@ -193,7 +200,8 @@ OPTIMIZED = {
 
 
 @pytest.mark.parametrize(("network", "how"), OPTIMIZED)
-def test_optimized(network: str, how: str, tmp_path: Path) -> None:
+def test_optimized(network: str, how: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    expect_failure(request, "optimized", f"{network} {how}")
     quantize(how, network, tmp_path)
     optimize(tmp_path / "quantized.onnx", tmp_path / "optimized.onnx")
     model = onnx.load(tmp_path / "optimized.onnx")
