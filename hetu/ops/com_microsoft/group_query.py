@@ -58,7 +58,8 @@ def group_query_attention(
         head_sink = q.new_zeros(num_heads)
     inputs = q, k, v, visible, attention_bias, Softmax(scale, softcap, head_sink)
     y, *scores = written_out(*inputs) if qk_output else (attended(*inputs),)
-    shown = scores[qk_output - 1] if qk_output else None
+    shown = torch.where(visible, scores[qk_output - 1], 0) if qk_output else None
+    shown = None if shown is None else shown[..., :total_sequence_length]
     return y.transpose(1, 2).flatten(2), present_key, present_value, shown
 
 
@@ -128,7 +129,8 @@ class _Cache:
     def extended(self, past: Tensor | None, new: Tensor, form: _Form) -> tuple[Tensor, Tensor]:
         """All keys or values, each at its position, and the cache that holds them."""
         element = dtype(torch.int8) if past is None else dtype(past.dtype)
-        old, steps = None if past is None else form.read(past), form.rounded(new, element)
+        old = None if past is None else form.read(past).to(new.dtype)
+        steps = form.rounded(new, element)
         if not self.window or old is None:
             steps = held = _stored(old, steps, self.positions, self.size)
         else:
