@@ -36,7 +36,8 @@ def versions() -> Iterator[tuple[str, str, int]]:
     runnable = {(kernel.domain, kernel.op_name) for kernel in ort.get_all_opkernel_def()}
     for schema in ort.get_all_operator_schema():
         is_known = onnx.defs.has(schema.name, schema.domain)
-        if (schema.domain, schema.name) in operators & runnable and not is_known:
+        is_served = not is_known and not schema.deprecated
+        if (schema.domain, schema.name) in operators & runnable and is_served:
             yield schema.domain, schema.name, schema.since_version
 
 

@@ -131,3 +131,48 @@ def varlen_causal_conv_with_state(random: Random, version: int) -> Call:
         counts if capacity else None,
     ]
     return Call(inputs, attributes, outputs=3 if capacity else 2)
+
+
+def hashing(random: Random, dtype: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """The attributes of a hash of n-grams, and its inputs before and after the past tokens."""
+    longest, heads = random.integer(2, 4), random.integer(1, 3)
+    attributes = {"max_ngram_size": longest, "n_head_per_ngram": heads, "pad_id": -7}
+    outputs = (longest - 1) * heads
+    factors = random.integers(longest, low=-(2**30), high=2**30, dtype=dtype)
+    sizes = random.integers(outputs, low=1, high=50, dtype=dtype)
+    offsets = random.choice(None, random.integers(outputs, low=0, high=99, dtype=dtype))
+    eos = random.choice(None, np.array(2, dtype))
+    attributes |= {"reset_on_eos": random.integer(0, 1)}
+    return attributes, [factors, sizes], [offsets, eos]
+
+
+@example("NGramHashMapping", domain=DOMAIN)
+def n_gram_hash_mapping(random: Random, version: int) -> Call:
+    dtype, batch, length = random.choice(np.int32, np.int64), random.integer(1, 3), 6
+    attributes, before, after = hashing(random, dtype)
+    width = attributes["max_ngram_size"] - 1
+    ids = random.integers(batch, random.integer(1, length), low=0, high=4, dtype=dtype)
+    past = random.choice(None, random.integers(batch, width, low=0, high=4, dtype=dtype))
+    segments = random.integers(*ids.shape, low=0, high=1, dtype=np.int32)
+    inputs = [ids, *before, past, *after, random.choice(None, segments)]
+    return Call(inputs, attributes, outputs=2)
+
+
+@example("VarlenNGramHashMapping", domain=DOMAIN)
+def varlen_n_gram_hash_mapping(random: Random, version: int) -> Call:
+    dtype = random.choice(np.int32, np.int64)
+    lengths = [random.integer(1, 5) for _ in range(random.integer(1, 3))]
+    attributes, before, after = hashing(random, dtype)
+    width, batch = attributes["max_ngram_size"] - 1, len(lengths)
+    ids = random.integers(sum(lengths), low=0, high=4, dtype=dtype)
+    past = random.choice(None, random.integers(batch, width, low=0, high=4, dtype=dtype))
+    counts = random.integers(batch, low=0, high=6, dtype=np.int32)
+    ends = np.cumsum([0, *lengths]).astype(np.int32)
+    inputs = [ids, *before, ends, past, *after]
+    if random.integer(0, 2) == 0:
+        return Call(inputs, attributes, outputs=2)
+    segments = random.integers(len(ids), low=0, high=1, dtype=np.int32)
+    old_segments = random.integers(batch, width, low=0, high=1, dtype=np.int32)
+    old_segments = None if past is None else random.choice(None, old_segments)
+    attributes |= {"state_update_capacity": 3}
+    return Call([*inputs, segments, old_segments, counts], attributes, outputs=4)

@@ -52,6 +52,7 @@ class _Sequence:
         return torch.stack(outputs, 3) if outputs else empty, states, stored
 
 
+_BOUNDED = ("sigmoid", "kda")
 _RULES = ("linear", "gated", "delta", "gated_delta")
 
 
@@ -148,7 +149,8 @@ def gated_delta_net(
         beta = torch.sigmoid(beta.float()) if beta_activation == "sigmoid" else beta.float()
         beta = beta.reshape(*v.shape[:-1], 1)
     if qk_l2_norm:
-        q, k = (x * (x.square().sum(-1, keepdim=True) + 1e-12).rsqrt() for x in (q, k))
+        epsilon = 1e-6 if gate_activation in _BOUNDED else 1e-12  # as in ONNX Runtime
+        q, k = (x * (x.square().sum(-1, keepdim=True) + epsilon).rsqrt() for x in (q, k))
     shape, lengths = v.shape, _lengths(v, cu_seqlens, initial_state)
     q = q * (scale or 1 / math.sqrt(q.shape[-1]))
     q, k, v = (_by_request(x, lengths) for x in (q, k, v))
@@ -194,7 +196,7 @@ def _decay(
     biased, rate = decay + dt_bias.reshape(decay.shape[-2], -1), a_log.exp().unsqueeze(-1)
     if activation in ("softplus", "qwen"):
         return -rate * F.softplus(biased)
-    if activation in ("sigmoid", "kda"):
+    if activation in _BOUNDED:
         return lowest * torch.sigmoid(rate * biased)
     raise ModelError(f"unknown gate_activation {show(activation)}")
 
