@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
-from hetu.convert import widen
-from hetu.errors import ModelError
-from hetu.ops import quantized
+from hetu.ops.com_microsoft.caches import Form, stored
 from hetu.ops.com_microsoft.grouped import (
     Softmax,
     attended,
@@ -17,10 +14,9 @@ from hetu.ops.com_microsoft.grouped import (
     visible_keys,
     written_out,
 )
-from hetu.ops.com_microsoft.packing import in_halves, unpacked
 from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import op
-from hetu.types import DType, dtype
+from hetu.types import dtype
 
 
 @op("GroupQueryAttention", domain="com.microsoft", fixed=("k_scale", "v_scale"))
@@ -51,8 +47,8 @@ def group_query_attention(
     window = local_window_size if sliding_window_cache else 0
     cache = _Cache(positions, totals, total_sequence_length, window)
     bits = kv_cache_bit_width
-    k, present_key = cache.extended(past_key, k, _Form(k_quant_type, k_scale, bits))
-    v, present_value = cache.extended(past_value, v, _Form(v_quant_type, v_scale, bits))
+    k, present_key = cache.extended(past_key, k, Form(k_quant_type, k_scale, bits))
+    v, present_value = cache.extended(past_value, v, Form(v_quant_type, v_scale, bits))
     visible = visible_keys(positions, totals, k.shape[2], causal, local_window_size)
     if head_sink is None and smooth_softmax == 1:
         head_sink = q.new_zeros(num_heads)
@@ -71,49 +67,6 @@ def _starts(totals: Tensor, length: int, most: int, counts: Tensor | None) -> Te
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """How a cache holds numbers: as they are, or in steps of a scale, of 8 bits or of 4."""
-
-    kind: str
-    scale: Tensor | None
-    bits: int | None
-
-    def read(self, stored: Tensor) -> Tensor:
-        """What is stored, in steps."""
-        if self.kind == "NONE":
-            return stored
-        return unpacked(stored, 4) - 8 if self.bits == 4 else quantized.number(widen(stored))
-
-    def rounded(self, x: Tensor, element: DType) -> Tensor:
-        """`x` in whole steps; gradients pass as if it were not rounded."""
-        if self.kind == "NONE":
-            return x
-        scaled = x / self.spread(x)
-        if self.bits == 4:
-            steps = scaled.round().clamp(-8, 7)
-        else:
-            steps = widen(quantized.quantized(scaled.detach(), 0, element))
-        return scaled + (steps - scaled).detach()
-
-    def written(self, steps: Tensor, element: DType) -> Tensor:
-        """Steps as they are stored."""
-        if self.kind == "NONE":
-            return steps
-        if self.bits == 4:
-            return in_halves(steps.int() + 8)
-        return quantized.quantized(steps, 0, element)
-
-    def spread(self, x: Tensor) -> Tensor | int:
-        """The scale beside (batch, heads, length, size)."""
-        if self.kind == "NONE":
-            return 1
-        if self.scale is None:
-            raise ModelError("a quantized cache needs k_scale and v_scale")
-        is_one = self.scale.numel() == 1
-        return self.scale.reshape(() if is_one else (x.shape[1], 1, x.shape[3])).to(x.dtype)
-
-
-@dataclass(frozen=True, slots=True)
 class _Cache:
     """Where new keys and values go.
 
@@ -126,33 +79,20 @@ class _Cache:
     size: int
     window: int
 
-    def extended(self, past: Tensor | None, new: Tensor, form: _Form) -> tuple[Tensor, Tensor]:
+    def extended(self, past: Tensor | None, new: Tensor, form: Form) -> tuple[Tensor, Tensor]:
         """All keys or values, each at its position, and the cache that holds them."""
         element = dtype(torch.int8) if past is None else dtype(past.dtype)
         old = None if past is None else form.read(past).to(new.dtype)
         steps = form.rounded(new, element)
         if not self.window or old is None:
-            steps = held = _stored(old, steps, self.positions, self.size)
+            steps = held = stored(old, steps, self.positions, self.size)
         else:
             capacity, starts = old.shape[2], self.positions[:, 0]
             old = _moved(old, starts - _resident(starts, capacity, self.window), self.size)
-            steps = _stored(old, steps, self.positions, self.size + new.shape[2])
+            steps = stored(old, steps, self.positions, self.size + new.shape[2])
             forgotten = self.totals - _resident(self.totals, capacity, self.window)
             held = _moved(steps, -forgotten, capacity)
         return (steps * form.spread(new)).to(new.dtype), form.written(held, element)
-
-
-def _stored(past: Tensor | None, new: Tensor, positions: Tensor, total: int) -> Tensor:
-    """The cache with the new keys or values at their positions, zero where there are none."""
-    filled = 0 if past is None else past.shape[2]
-    shape = (new.shape[0], new.shape[1], max(total, filled), new.shape[3])
-    cache = new.new_zeros(shape)
-    if past is not None:
-        kept = torch.arange(filled, device=new.device) < positions[:, :1]
-        cache = F.pad(past * kept[:, None, :, None], (0, 0, 0, shape[2] - filled))
-    rows = torch.arange(len(new), device=new.device)[:, None]
-    written = cache.transpose(1, 2).index_put((rows, positions), new.transpose(1, 2))
-    return written.transpose(1, 2)
 
 
 def _moved(x: Tensor, by: Tensor, size: int) -> Tensor:

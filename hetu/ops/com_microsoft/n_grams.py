@@ -110,9 +110,9 @@ def varlen_n_gram_hash_mapping(
     results, updates, width = [], [], max_ngram_size - 1
     for i, (start, end) in enumerate(pairwise(cumulative_sequence_length)):
         rows, row = slice(start, end), slice(i, i + 1)
-        parts = ((input_ids, rows), (past_ids, row), (segment_ids, rows), (past_segment_ids, row))
+        parts = (past_ids, row), (segment_ids, rows), (past_segment_ids, row)
         given = [None if x is None else x[where].reshape(1, -1) for x, where in parts]
-        hashes, tokens, segments = hashing.read(*given)
+        hashes, tokens, segments = hashing.read(input_ids[None, rows], *given)
         last = slice(tokens.shape[1] - width, None)
         results.append(
             (hashes[0], tokens[:, last], None if segments is None else segments[:, last])
