@@ -71,6 +71,11 @@ def stored(past: Tensor | None, new: Tensor, positions: Tensor, total: int) -> T
     if past is not None:
         kept = torch.arange(filled, device=new.device) < positions[:, :1]
         cache = F.pad(past * kept[:, None, :, None], (0, 0, 0, shape[2] - filled))
+    return written(cache, new, positions)
+
+
+def written(cache: Tensor, new: Tensor, positions: Tensor) -> Tensor:
+    """The cache (batch, heads, length, size) with new rows at their positions."""
     rows = torch.arange(len(new), device=new.device)[:, None]
-    written = cache.transpose(1, 2).index_put((rows, positions), new.transpose(1, 2))
-    return written.transpose(1, 2)
+    filled = cache.transpose(1, 2).index_put((rows, positions), new.transpose(1, 2))
+    return filled.transpose(1, 2)

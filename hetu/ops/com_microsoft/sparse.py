@@ -2,7 +2,7 @@
 
 import torch
 
-from hetu.ops.com_microsoft.caches import stored
+from hetu.ops.com_microsoft.caches import written
 from hetu.ops.com_microsoft.grouped import (
     Softmax,
     attended,
@@ -56,7 +56,7 @@ def sparse_attention(
     positions = starts[:, None] + torch.arange(length, device=q.device)
     if do_rotary:
         q, k = (rotated(x, cos_cache, sin_cache, positions, rotary_interleaved) for x in (q, k))
-    k, v = (stored(old, new, positions, 0) for old, new in ((past_key, k), (past_value, v)))
+    k, v = written(past_key, k, positions), written(past_value, v, positions)
     keys = torch.arange(k.shape[2], device=q.device) // sparse_block_size
     blocks = _blocks(block_row_indices, block_col_indices)
     places = (positions // sparse_block_size).clamp(max=blocks.shape[1] - 1)
