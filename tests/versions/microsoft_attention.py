@@ -163,3 +163,47 @@ def group_query_attention(random: Random, version: int) -> Call:
         None if "smooth_softmax" in attributes else random.choice(None, random.floats(heads)),
     ]
     return Call(inputs, attributes, outputs=3)
+
+
+@example("QMoE", domain=DOMAIN)
+def quantized_mixture(random: Random, version: int) -> Call:
+    experts, hidden, inner = random.integer(2, 4), 32 * random.integer(1, 2), 32
+    tokens = random.choice((3, hidden), (2, 2, hidden))
+    bits = random.choice(2, 4, 8)
+    block = random.choice(0, 16, 32) if bits == 4 else 0  # blocks of others round the tokens
+    kind = random.choice("relu", "gelu", "silu", "identity", "swiglu")
+    attributes: dict[str, Any] = {"activation_type": kind, "k": random.integer(1, 2)}
+    attributes |= {"expert_weight_bits": bits, "weights_prepacked": random.choice(-1, 0)}
+    attributes |= {"block_size": block} if block else {}
+    attributes |= random.choice({}, {"normalize_routing_weights": 1})
+    if kind == "swiglu":
+        attributes |= {"swiglu_fusion": 1, "activation_alpha": 1.5, "activation_beta": 0.5}
+        attributes |= {"swiglu_limit": 2.0}
+    with_zero_points = random.choice(True, False)
+    layers = []
+    for rows, columns in ((2 * inner if kind == "swiglu" else inner, hidden), (hidden, inner)):
+        blocks = (columns // block,) if block else ()
+        packed = (rows, -(-blocks[0] * bits // 8)) if block else (-(-rows * bits // 8),)
+        size = (experts, rows, columns * bits // 8)
+        weights = random.integers(*size, low=0, high=255, dtype=np.uint8)
+        zero_points = random.integers(experts, *packed, low=0, high=255, dtype=np.uint8)
+        scales = random.floats(experts, rows, *blocks, low=0.1, high=1) / 2**bits
+        bias = random.choice(None, random.floats(experts, rows))
+        layers.append([weights, scales, bias, zero_points if with_zero_points else None])
+    (w1, s1, b1, z1), (w2, s2, b2, z2) = layers
+    probs = random.floats(int(np.prod(tokens[:-1])), experts)
+    weights = random.choice(None, random.floats(*probs.shape, low=0, high=1))
+    x = random.floats(*tokens, low=-1, high=1)
+    inputs = [x, probs, w1, s1, b1, w2, s2, b2, None, None, None, z1, z2, None, weights]
+    return Call(inputs, attributes, constants=(2, 3, 5, 6, 11, 12), rtol=1e-3, atol=1e-3)
+
+
+@example("MoEGroupRouter", domain=DOMAIN)
+def group_router(random: Random, version: int) -> Call:
+    groups, size = random.integer(1, 4), random.integer(2, 4)
+    chosen = random.integer(1, groups)
+    attributes = {"n_group": groups, "topk_group": chosen, "group_topk": random.integer(1, 5)}
+    attributes |= {"top_k": random.integer(1, chosen * size)}
+    attributes |= random.choice({}, {"router_sentinel": -50.0})
+    lead = random.choice((3,), (2, 3))
+    return Call([random.floats(*lead, groups * size), random.floats(groups * size)], attributes)

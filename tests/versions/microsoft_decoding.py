@@ -60,7 +60,7 @@ def sparse_attention(random: Random, version: int) -> Call:
     tables: list[Any] = [None, None]
     if random.choice(True, False):
         attributes |= {"do_rotary": 1, "rotary_interleaved": random.integer(0, 1)}
-        tables = [random.floats(longest, size // 2) for _ in range(2)]
+        tables = [random.floats(longest, size // 2, low=-1, high=1) for _ in range(2)]
     tokens: list[Any] = [random.floats(batch, length, n * size) for n in (heads, *[kv_heads] * 2)]
     if random.choice(True, False):
         tokens = [np.concatenate(tokens, -1), None, None]
@@ -94,6 +94,7 @@ def m_rotary_embedding(random: Random, version: int) -> Call:
         attributes |= {"rotary_embedding_dim": 2 * half, "num_heads": heads}
     if random.choice(True, False):
         x = x.transpose(0, 2, 1, 3).reshape(batch, length, -1)
+        attributes["num_heads"] = heads
     positions = random.integers(3, batch, length, low=0, high=most - 1)
     caches = [random.floats(most, half) for _ in range(2)]
     return Call([x, positions, *caches], attributes)

@@ -42,9 +42,7 @@ def _streams(section: Ints, layout: int) -> list[int]:
     """Which of time, height and width each pair of numbers turns by."""
     if not layout:
         return [stream for stream, count in enumerate(section) for _ in range(count)]
-    return [
-        place % 3 if place < 3 * section[place % 3] else 0 for place in range(sum(section))
-    ]
+    return [place % 3 if place < 3 * section[place % 3] else 0 for place in range(sum(section))]
 
 
 @op("GemmaRotaryEmbedding", domain=DOMAIN)
