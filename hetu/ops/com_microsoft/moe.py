@@ -212,23 +212,22 @@ def q_moe(
 ) -> Tensor:  # fmt: skip
     if use_sparse_mixer or weights_prepacked == 1 or quant_type not in ("int", "fp8"):
         raise UnsupportedError("com.microsoft.QMoE with sparse mixers, packed weights or fp4")
-    bits, block = expert_weight_bits, block_size
     fc1 = _Quantized(
         fc1_experts_weights, fc1_scales if fc1_global_scale is None else fc1_global_scale,
-        fc1_zero_points, fc1_experts_bias, fc1_expert_weight_bits or bits, block,
+        fc1_zero_points, fc1_experts_bias, fc1_expert_weight_bits or expert_weight_bits, block_size,
     )  # fmt: skip
     fc2 = _Quantized(
         fc2_experts_weights, fc2_scales if fc2_global_scale is None else fc2_global_scale,
-        fc2_zero_points, fc2_experts_bias, fc2_expert_weight_bits or bits, block,
+        fc2_zero_points, fc2_experts_bias, fc2_expert_weight_bits or expert_weight_bits, block_size,
     )  # fmt: skip
     fc3 = None if fc3_experts_weights is None else _Quantized(
         fc3_experts_weights, fc3_scales, fc3_zero_points, fc3_experts_bias,
-        fc3_expert_weight_bits or bits, block,
+        fc3_expert_weight_bits or expert_weight_bits, block_size,
     )  # fmt: skip
-    limits = swiglu_limit, swiglu_limit_after_activation
     activation = _Activation(
-        activation_type, swiglu_fusion, activation_alpha, activation_beta, *limits
-    )
+        activation_type, swiglu_fusion, activation_alpha, activation_beta, swiglu_limit,
+        swiglu_limit_after_activation,
+    )  # fmt: skip
     # ONNX Runtime takes the softmax of those chosen only
     is_normalized = normalize_routing_weights or router_weights is None
     routes = _routes(router_probs, router_weights, k, is_normalized)
