@@ -334,7 +334,7 @@ class _Beams:
                 goes_on = self._goes_on(run, candidates, part)
                 part.check(candidates[0][2], run.ids.shape[1])
             missing = self.width - len(goes_on)
-            chosen += goes_on + [(self.rules.pad, i * self.width, 0.0)] * missing
+            chosen += goes_on + [(self.rules.pad, 0, 0.0)] * missing
         tokens, rows, new = (
             torch.tensor(column, device=scores.device) for column in zip(*chosen, strict=True)
         )
