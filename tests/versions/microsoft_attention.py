@@ -139,8 +139,9 @@ def group_query_attention(random: Random, version: int) -> Call:
     lengths[0] = total
     attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads}
     for option in (
-        {"scale": 0.3}, {"softcap": 2.0}, {"local_window_size": random.integer(1, 4)},
-        {"smooth_softmax": 1},
+        {"scale": 0.3}, {"softcap": 2.0}, {"smooth_softmax": 1},
+        {"qk_output": random.integer(1, 2)},
+        random.choice({"local_window_size": random.integer(1, 4)}, {"causal": 0}),
     ):  # fmt: skip
         attributes |= random.choice({}, {}, option)
     buffer = past + random.choice(0, 2)
@@ -148,6 +149,22 @@ def group_query_attention(random: Random, version: int) -> Call:
     if random.choice(True, False):
         tokens = [np.concatenate(tokens, -1), None, None]
     caches = [random.floats(batch, kv_heads, buffer, size) for _ in range(2)]
+    scales: list[np.ndarray | None] = [None, None]
+    if not is_prompt:
+        form = random.choice("floats", "floats", "steps", "window")
+        if form == "steps":
+            caches, scales, options = steps(random, caches)
+        elif form == "window" and "causal" not in attributes:
+            # a cache as long as its window is full, so that all of it is specified
+            options = {"sliding_window_cache": 1, "local_window_size": past}
+            attributes.pop("qk_output", None)
+            caches = [cache[:, :, :past] for cache in caches]
+        else:
+            options = {}
+        attributes |= options
+        lengths = lengths if form == "floats" else np.full(batch, total)
+        if form == "steps":
+            caches = [cache[:, :, :past] for cache in caches]
     tables: list[np.ndarray | None] = [None, None]
     if random.choice(True, False):
         attributes |= {"do_rotary": 1, "rotary_interleaved": random.integer(0, 1)}
@@ -161,8 +178,23 @@ def group_query_attention(random: Random, version: int) -> Call:
         None,
         random.choice(None, random.floats(1, heads, length, total)),
         None if "smooth_softmax" in attributes else random.choice(None, random.floats(heads)),
+        *scales,
     ]
-    return Call(inputs, attributes, outputs=3)
+    return Call(inputs, attributes, outputs=4 if "qk_output" in attributes else 3)
+
+
+def steps(
+    random: Random, caches: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray | None], dict[str, Any]]:
+    """Caches of such shapes in steps of 8 or 4 bits, the scales, the attributes that say so."""
+    bits, kind = random.choice(8, 4), random.choice("PER_TENSOR", "PER_CHANNEL")
+    batch, heads, length, size = caches[0].shape
+    shape = (1,) if kind == "PER_TENSOR" else (1, heads, 1, size)
+    scales: list[np.ndarray | None] = [random.floats(*shape, low=0.01, high=0.05) for _ in caches]
+    dtype, low, width = (np.int8, -128, size) if bits == 8 else (np.uint8, 0, size // 2)
+    dims = (batch, heads, length, width)
+    codes = [random.integers(*dims, low=low, high=low + 255, dtype=dtype) for _ in caches]
+    return codes, scales, {"kv_cache_bit_width": bits, "k_quant_type": kind, "v_quant_type": kind}
 
 
 @example("QMoE", domain=DOMAIN)

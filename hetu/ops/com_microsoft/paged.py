@@ -115,9 +115,9 @@ class _Pages:
         rows = _movable(cache).flatten(0, 1)
         written = _movable(form.written(steps, element))[is_kept]
         rows = rows.index_put((slots[is_kept],), written).view(cache.shape)
-        held = form.read(rows[self.table.clamp(min=0)].view(cache.dtype)).flatten(1, 2)
+        held = form.read(_as(rows[self.table.clamp(min=0)], cache)).flatten(1, 2)
         numbers = held.transpose(1, 2).to(new.dtype)
-        return numbers * form.spread(numbers), rows.view(cache.dtype)
+        return numbers * form.spread(numbers), _as(rows, cache)
 
     def visible(self, is_causal: bool, window: int) -> Tensor:
         """Which keys each query sees, (requests, 1, queries, keys)."""
@@ -144,3 +144,8 @@ class _Pages:
 def _movable(x: Tensor) -> Tensor:
     """Bytes as what torch can move; it has 8-bit floats but cannot index them."""
     return x.view(torch.uint8) if x.element_size() == 1 else x
+
+
+def _as(x: Tensor, cache: Tensor) -> Tensor:
+    """Bytes as what the cache holds; a view of a type passes no gradient."""
+    return x if x.dtype is cache.dtype else x.view(cache.dtype)
