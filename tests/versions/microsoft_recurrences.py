@@ -176,3 +176,36 @@ def varlen_n_gram_hash_mapping(random: Random, version: int) -> Call:
     old_segments = None if past is None else random.choice(None, old_segments)
     attributes |= {"state_update_capacity": 3}
     return Call([*inputs, segments, old_segments, counts], attributes, outputs=4)
+
+
+@example("AttnLSTM", domain=DOMAIN)
+def attn_lstm(random: Random, version: int) -> Call:
+    steps, batch, inputs, hidden, places = (random.integer(1, 4) for _ in range(5))
+    depth, size = random.integer(1, 4), random.integer(1, 4)
+    direction = random.choice("forward", "reverse", "bidirectional")
+    directions = 2 if direction == "bidirectional" else 1
+    width = random.choice(None, random.integer(1, 4))  # of the attention's own layer
+
+    def weights(*shape: int) -> np.ndarray:
+        return random.floats(directions, *shape, low=-1, high=1)
+
+    lengths = random.integers(batch, low=1, high=steps, dtype=np.int32)
+    ends = random.integers(batch, low=1, high=places, dtype=np.int32)
+    inputs_ = [
+        random.floats(steps, batch, inputs),
+        weights(4 * hidden, inputs + (width or depth)),
+        weights(4 * hidden, hidden),
+        random.choice(None, weights(8 * hidden)),
+        random.choice(None, lengths),
+        *(random.choice(None, weights(batch, hidden)) for _ in range(2)),
+        random.choice(None, weights(3 * hidden)),
+        weights(hidden, size),
+        weights(depth, size),
+        weights(size),
+        random.floats(batch, places, depth),
+        random.choice(None, ends),
+        weights(depth + hidden, width) if width else None,
+    ]
+    attributes: dict[str, Any] = {"hidden_size": hidden, "direction": direction}
+    attributes |= random.choice({}, {"clip": 0.7}, {"input_forget": 1})
+    return Call(inputs_, attributes, outputs=3)
