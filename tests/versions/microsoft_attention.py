@@ -49,8 +49,31 @@ def attention(random: Random, version: int) -> Call:
     return Call(inputs, attributes, outputs=2 if past else 1)
 
 
+def shared_cache(random: Random) -> Call:
+    """One token of each beam, behind a cache of a size of its own."""
+    batch, beams, heads, size, past = (random.integer(1, 3) for _ in range(5))
+    rows, longest = batch * beams, past + random.integer(1, 3)
+    origins = random.integers(batch, beams, longest, low=0, high=beams - 1, dtype=np.int32)
+    origins[..., past] = np.arange(beams)  # each beam's own new token
+    mask = np.concatenate(
+        [np.ones((rows, 1)), random.integers(rows, past, low=0, high=1)], -1
+    ).astype(np.int32)
+    inputs = [
+        *(random.floats(rows, 1, heads * size) for _ in range(3)),
+        random.choice(None, random.floats(3 * heads * size)),
+        random.choice(None, mask),
+        random.choice(None, random.floats(1, heads, 1, past + 1)),
+        *(random.floats(rows, heads, longest, size) for _ in range(2)),
+        np.array([past], np.int32),
+        random.choice(None, origins),
+    ]
+    return Call(inputs, {"num_heads": heads}, outputs=3)
+
+
 @example("MultiHeadAttention", domain=DOMAIN)
 def multi_head_attention(random: Random, version: int) -> Call:
+    if random.integer(0, 3) == 0:
+        return shared_cache(random)
     batch, length, heads = random.integer(1, 3), random.integer(1, 4), random.integer(1, 3)
     size, past = random.integer(1, 4), random.choice(0, random.integer(1, 3))
     form = random.choice("plain", "plain", "by heads")
