@@ -32,16 +32,20 @@ def columns(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 3), (2, 3, 4), (2, 3, 4, 5), (2, 3, 2, 2, 2), (1, 3)])
-def test_batch_normalization_trains(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("training_mode", [True, False])
+def test_batch_normalization_trains(shape: tuple[int, ...], training_mode: bool) -> None:
+    """ONNX's running variance is of the batch; where the file does not train, torch's estimate."""
     x, scale, bias, mean, var = batch(shape)
     y, *statistics = norm.batch_normalization(
-        x, scale, bias, mean, var, momentum=0.8, epsilon=1e-3, ctx=TRAINS
-    )
+        x, scale, bias, mean, var, momentum=0.8, epsilon=1e-3, training_mode=training_mode,
+        ctx=TRAINS,
+    )  # fmt: skip
     rows = columns(x)
     batch_mean, batch_var = rows.mean(0), rows.var(0, correction=0)
     expected = (rows - batch_mean) / (batch_var + 1e-3).sqrt() * scale + bias
     torch.testing.assert_close(columns(y), expected)
-    running = [0.8 * mean + 0.2 * batch_mean, 0.8 * var + 0.2 * batch_var]
+    moved = batch_var if training_mode or len(rows) == 1 else rows.var(0)
+    running = [0.8 * mean + 0.2 * batch_mean, 0.8 * var + 0.2 * moved]
     torch.testing.assert_close(statistics, running * 2)
 
 
@@ -127,7 +131,7 @@ def test_training_moves_statistics_and_no_optimizer_does(version: int) -> None:
     executor.run("train", feed_dict={"x": x})
     state = executor.state_dict()
     np.testing.assert_allclose(state["mean"], [2.5, 2.5])
-    np.testing.assert_allclose(state["var"], [5, 4.5])
+    np.testing.assert_allclose(state["var"], [5.5, 4.5])  # of [0, 2] and [1, 1], unbiased
     (result,) = executor.run("validate", feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
     scaled = (x - state["mean"]) / np.sqrt(state["var"] + 1e-5)
     np.testing.assert_allclose(result, scaled * state["scale"] + state["bias"], rtol=1e-5)
