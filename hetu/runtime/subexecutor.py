@@ -91,7 +91,7 @@ class SubExecutor:
         return "\n\n".join(source.text for source in compiler.sources.values())
 
     def _apply(self, results: Sequence[Any]) -> None:
-        self._store.replace(self._context.updates)
+        self._store.replace(self._context.updates.values())
         start = 0
         for update in self._updates:
             count = len(update.needed)

@@ -206,3 +206,30 @@ def test_nothing_is_normalized_to_nothing(shape: tuple[int, ...]) -> None:
         norm.mean_variance_normalization(x, axes=(1,)),
     ):
         assert y.shape == shape
+
+
+SHARED = """
+<ir_version: 7, opset_import: ["" : 15]>
+m (float[n, 2] x) => (float[n, 2] y)
+<
+    float[2] scale = {1, 1}, float[2] bias = {0, 0}, float[2] mean = {4, 4}, float[2] var = {9, 9}
+>
+{
+    z = BatchNormalization <momentum = 0.5> (x, scale, bias, mean, var)
+    y = BatchNormalization <momentum = 0.5> (z, scale, bias, mean, var)
+}"""
+
+
+def test_nodes_move_shared_statistics_in_turn() -> None:
+    model = load_onnx(onnx.parser.parse_model(SHARED))
+    y = model.outputs["y"]
+    train = SGDOptimizer(0.0).minimize(y)
+    executor = Executor({"train": [y, train]})
+    x = np.array([[0, 1], [2, 1]], np.float32)
+    executor.run("train", feed_dict={"x": x})
+    layer = torch.nn.BatchNorm1d(2, momentum=0.5)
+    layer.load_state_dict({"running_mean": Tensor([4, 4]), "running_var": Tensor([9, 9])}, False)
+    layer(layer(torch.from_numpy(x)))
+    state = executor.state_dict()
+    np.testing.assert_allclose(state["mean"], layer.running_mean)
+    np.testing.assert_allclose(state["var"], layer.running_var, rtol=1e-5)
