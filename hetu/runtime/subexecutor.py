@@ -11,7 +11,7 @@ from hetu.ir import Graph, Node, Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.straight_through import straight_through
-from hetu.passes.watch import gradient_nodes, watch
+from hetu.passes.watch import gradient_nodes, watch, watched_values
 from hetu.runtime.compile import Compiler
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
@@ -101,7 +101,8 @@ class SubExecutor:
     def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
         if inference not in self._compiled:
             self._context.training = None if inference is None else not inference
-            graph = watch(straight_through(fold(self.graph, self._evaluate)))
+            folded = fold(self.graph, self._evaluate, watched_values(self.graph))
+            graph = watch(straight_through(folded))
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))
             self._compiled[inference] = compiler, compiler.main(graph), differentiates

@@ -100,8 +100,10 @@ def test_training(exported: Exported, tmp_path: Path) -> None:
     """SGD goes the way that it goes in torch, statistics included; the export is the result."""
     account = exported.account
     check_trainable(exported)
-    if "folded" in account.kinds.values():
+    if account.is_folded:
         pytest.skip("the exporter has folded parameters together, which then train as one")
+    if account.is_copied:
+        pytest.skip("the exporter has copied a tied parameter, and the copies train apart")
     model = load_onnx(exported.path, trainable=sorted(account.initializers))
     given, module = exported.architecture.inputs, exported.case.build().module
     targets = make_targets(exported.case.build().module, given)
@@ -118,17 +120,22 @@ def test_training(exported: Exported, tmp_path: Path) -> None:
 
 
 def check_trainable(exported: Exported) -> None:
-    """What trains by itself are parameters; buffers do where the exporter does not tell."""
+    """What trains by itself are the parameters, and no more where the exporter tells them apart.
+
+    It does not where it computed a tensor from a value that is called like a parameter might be.
+    """
     model, account = load_onnx(exported.path), exported.account
     trained = {name for name, value in model.variables.items() if value.trainable}
     used = {
         owner for owners in account.owners.values() for owner in owners
         if exported.arrays[owner].ndim or exported.case.exporter.startswith("dynamo")
     } | {found.initializer for found in account.derived}  # fmt: skip
-    buffers = {name for name, _ in exported.module.named_buffers()}
+    frozen = {name for name, p in exported.module.named_parameters() if not p.requires_grad}
     assert used <= trained
-    extra = trained - used
-    assert extra <= (buffers if exported.case.exporter.startswith("script") else set())
+    if exported.case.exporter.startswith("dynamo"):
+        notes = {info.name: str(info.metadata_props) for info in exported.proto.graph.value_info}
+        extra = trained - used - frozen
+        assert all("folded_from" in notes[name] for name in extra), extra
 
 
 def make_targets(module: nn.Module, given: Inputs) -> dict[int, torch.Tensor]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrize import is_parametrized
 
 Arrays = Mapping[str, np.ndarray]
@@ -38,10 +39,21 @@ class Account:
         self._flat = np.concatenate([array.ravel() for array in initializers.values()])
         self._owners = np.repeat(np.array(list(initializers)), list(self._sizes.values()))
         self._order = np.argsort(self._flat, kind="stable")
-        self.parameters = dict(module.named_parameters())
+        self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.owners = {name: self._found(p) for name, p in self.parameters.items()}
         self.derived = list(self._find_derived(module, initializers))
         self.kinds = {name: self._kind(name, initializers) for name in self.parameters}
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether several parameters became one initializer."""
+        return "folded" in self.kinds.values()
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether a parameter is in several initializers, which the file does not tie."""
+        places = (self._places(p) for name, p in self.parameters.items() if self.owners[name])
+        return any((right - left > 1).any() for left, right in places)
 
     @property
     def initializers(self) -> set[str]:
@@ -121,10 +133,11 @@ class Account:
 def _derivable(module: nn.Module) -> Iterator[Tensor]:
     """What exporters compute from parameters: parametrized weights, norms in what is before them.
 
-    A norm is tried with every layer of as many channels.
+    A norm is tried with every layer of as many channels. A temperature is the exponent of a number.
     """
+    yield from (p.exp() for p in module.parameters() if p.requires_grad and not p.ndim)
     parts = list(module.modules())
-    norms = [part for part in parts if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    norms = [part for part in parts if isinstance(part, _BatchNorm)]
     for part in parts:
         if is_parametrized(part):
             yield from (getattr(part, name) for name in part.parametrizations)
@@ -133,12 +146,18 @@ def _derivable(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _fused(part: nn.Module, norm: nn.Module) -> Iterator[Tensor]:
-    is_transposed = isinstance(part, nn.modules.conv._ConvTransposeNd)
-    statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    if isinstance(part, nn.Linear) and part.out_features == norm.num_features:
-        yield from fuse_linear_bn_weights(part.weight, part.bias, *statistics)
-    elif isinstance(part, nn.modules.conv._ConvNd) and part.out_channels == norm.num_features:
-        yield from fuse_conv_bn_weights(part.weight, part.bias, *statistics, is_transposed)
+    """Weight and bias of a layer that does what a norm after it did."""
+    is_linear, is_transposed = isinstance(part, nn.Linear), isinstance(part, _ConvTransposeNd)
+    if not is_linear and not isinstance(part, _ConvNd):
+        return
+    axis = 1 if is_transposed else 0
+    if part.weight.shape[axis] != norm.num_features:
+        return
+    scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+    bias = -norm.running_mean if part.bias is None else part.bias - norm.running_mean
+    shape = [-1 if i == axis else 1 for i in range(part.weight.ndim)]
+    yield part.weight * scale.view(shape)
+    yield bias * scale + (0 if norm.bias is None else norm.bias)
 
 
 def _leaves(tensor: Tensor) -> Iterator[Tensor]:

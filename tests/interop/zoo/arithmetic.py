@@ -87,7 +87,7 @@ class Formulas(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Parameter(torch.randn(4, 6, 5)), nn.Parameter(torch.randn(5, 8))
+        self.a, self.b = nn.Parameter(torch.randn(4, 6, 5) / 9), nn.Parameter(torch.randn(5, 8))
         self.scale = nn.Parameter(torch.tensor(0.7))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -142,7 +142,7 @@ class Steps(nn.Module):
 
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
         for i in range(int(steps)):
-            if i % 2 == 0:
+            if i % 2 == 0:  # noqa: SIM108 (a statement becomes an If)
                 x = torch.tanh(x @ self.w + self.b)
             else:
                 x = x + torch.sin(x) * self.b

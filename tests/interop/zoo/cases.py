@@ -23,8 +23,8 @@ QUICK = {
         "dynamo-kept": "cnn separable",
     },
     "sequential": {
-        "script": "rnn stateful cells causal windows experts decoder",
-        "script-kept": "wide_and_deep",
+        "script": "rnn stateful cells causal windows experts",
+        "script-kept": "wide_and_deep decoder",
         "dynamo": "lstm gru transformer",
     },
     "arithmetic": {
@@ -32,9 +32,9 @@ QUICK = {
         "dynamo": "branches messages magnitude reparametrized",
     },
     "pretrained": {
-        "script": "bert t5 wav2vec deberta segformer",
-        "script-kept": "resnet",
-        "dynamo": "llama vit clip swin whisper",
+        "script": "bert swin wav2vec deberta segformer",
+        "script-kept": "resnet t5",
+        "dynamo": "llama vit clip whisper",
     },
 }
 """What runs always: every architecture that has something of its own, in one form or two."""
@@ -47,8 +47,8 @@ SLOW = {
         "dynamo-kept": "unet siamese",
     },
     "sequential": {
-        "script": "lstm gru",
-        "script-kept": "decoder lstm",
+        "script": "lstm gru decoder",
+        "script-kept": "lstm",
         "dynamo": "rnn stateful cells causal windows experts decoder",
         "dynamo-kept": "wide_and_deep decoder",
     },
@@ -57,8 +57,8 @@ SLOW = {
         "dynamo": "spectrogram activations indexing formulas",
     },
     "pretrained": {
-        "script": "vit swin swinv2 clip albert distilbert roberta electra modernbert t5_encoder"
-        " marian hubert wavlm beit convnext deit dinov2 detr",
+        "script": "vit swinv2 t5 clip albert distilbert roberta electra modernbert t5_encoder"
+        " marian hubert wavlm beit convnext deit dinov2",
         "script-kept": "efficientnet regnet bert",
         "dynamo": "bert gpt2 gemma mistral qwen phi opt bloom gptj bart wav2vec segformer convnext"
         " detr",

@@ -119,6 +119,7 @@ def image(
     kind: str, settings: dict[str, Any], outputs: str = "logits", size: int = 32, is_fixed=True
 ) -> Architecture:
     """A model over images; a fixed one takes one size."""
+
     def given(batch: int, length: int) -> Inputs:
         side = size if is_fixed or length == 7 else size + 32
         return {"pixel_values": torch.randn(batch + 1, 3, side, side)}

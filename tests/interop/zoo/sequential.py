@@ -197,6 +197,7 @@ class Transformer(nn.Module):
 
 def stateful() -> Architecture:
     """A sequence and the two states before it."""
+
     def given(batch: int, length: int) -> dict[str, Tensor]:
         states = {name: torch.randn(1, batch, 6) for name in "hc"}
         return {"x": torch.randn(batch, length, 4), **states}
@@ -207,6 +208,7 @@ def stateful() -> Architecture:
 
 def wide_and_deep() -> Architecture:
     """Numbers, categories, and a bag of words."""
+
     def given(batch: int) -> dict[str, Tensor]:
         sparse, bag = torch.randint(0, 10, (batch, 3)), torch.randint(0, 12, (batch, 5))
         return {"dense": torch.randn(batch, 4), "sparse": sparse, "bag": bag}
@@ -217,6 +219,7 @@ def wide_and_deep() -> Architecture:
 
 def transformer() -> Architecture:
     """Two sequences of different lengths."""
+
     def given(batch: int, length: int) -> dict[str, Tensor]:
         target = torch.randn(batch, length - 2, 16)
         return {"source": torch.randn(batch, length, 16), "target": target}
@@ -230,9 +233,7 @@ def floats(
 ) -> Architecture:
     """One input `x`; `axes` name its first dimensions, an empty name stands for a fixed one."""
     names = {i: name for i, name in enumerate(axes) if name}
-    return Architecture(
-        module, {"x": torch.randn(shape)}, {"x": torch.randn(other)}, {"x": names}
-    )
+    return Architecture(module, {"x": torch.randn(shape)}, {"x": torch.randn(other)}, {"x": names})
 
 
 ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
