@@ -81,6 +81,20 @@ def test_gradient_of_given_statistics() -> None:
     assert torch.autograd.gradcheck(function, inputs)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_with_expanded_parameters(training: bool) -> None:
+    """torch's exporter expands a one where a norm has no weights."""
+    x = draw(4, 16).requires_grad_()
+    expanded = [draw(1).abs().expand(16) for _ in range(4)]
+    grads = [
+        torch.autograd.grad(
+            norm.batch_normalization(x, *parameters, ctx=Context(training))[0].pow(3).sum(), x
+        )[0]
+        for parameters in (expanded, [p.clone() for p in expanded])
+    ]
+    torch.testing.assert_close(*grads)
+
+
 def test_outputs_say_that_old_nodes_train() -> None:
     inputs = batch((4, 3, 2))
     x, _, _, mean, var = inputs

@@ -105,6 +105,11 @@ def _parameter_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _parameter(parameter: Tensor, x: Tensor) -> Tensor:
+    """A scale or statistic as torch's kernel wants it: the gradient's reads expanded ones wrong."""
+    return parameter.to(_parameter_type(x)).contiguous()
+
+
 def _by_channel(x: Tensor) -> Tensor:
     """`x` with an axis of channels: a tensor of rank 1 is one channel."""
     return x.unsqueeze(1) if x.ndim == 1 else x
@@ -117,7 +122,7 @@ def _normalize(
         shape = (-1, *(1,) * (x.ndim - 2))
         mean, var, scale, b = (p.reshape(shape) for p in (mean, var, scale, b))
         return ((x - mean) * (var + epsilon).rsqrt() * scale + b).to(x.dtype)
-    scale, b, mean, var = (p.to(_parameter_type(x)) for p in (scale, b, mean, var))
+    scale, b, mean, var = (_parameter(p, x) for p in (scale, b, mean, var))
     return torch.batch_norm(
         _by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
     ).view_as(x)
@@ -134,7 +139,7 @@ def _normalize_batch(
     channels = _by_channel(x)
     mean, var = (torch.zeros(scale.shape, dtype=kind, device=x.device) for _ in range(2))
     y = torch.batch_norm(
-        channels, scale.to(kind), b.to(kind), mean, var, True, 1.0, epsilon,
+        channels, _parameter(scale, x), _parameter(b, x), mean, var, True, 1.0, epsilon,
         torch.backends.cudnn.enabled,
     )  # fmt: skip
     count = _count(x)
