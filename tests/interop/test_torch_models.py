@@ -129,7 +129,7 @@ def check_trainable(exported: Exported) -> None:
     used = {
         owner for owners in account.owners.values() for owner in owners
         if exported.arrays[owner].ndim or exported.case.exporter.startswith("dynamo")
-    } | {found.initializer for found in account.derived}  # fmt: skip
+    } | {d.initializer for d in account.derived if exported.arrays[d.initializer].ndim}  # fmt: skip
     frozen = {name for name, p in exported.module.named_parameters() if not p.requires_grad}
     assert used <= trained
     if exported.case.exporter.startswith("dynamo"):

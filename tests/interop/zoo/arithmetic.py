@@ -87,7 +87,7 @@ class Formulas(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Parameter(torch.randn(4, 6, 5) / 9), nn.Parameter(torch.randn(5, 8))
+        self.a, self.b = nn.Parameter(torch.randn(4, 6, 5) / 9), nn.Parameter(torch.randn(5, 8) / 3)
         self.scale = nn.Parameter(torch.tensor(0.7))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -101,7 +101,7 @@ class Formulas(nn.Module):
             F.normalize(z, dim=-1) + z.norm(dim=-1, keepdim=True),
             torch.lerp(z, z.minimum(z.flip(1)), 0.3) + torch.fmod(z, 0.3) + z.erf(),
             (z.abs() + 0.1).pow(1.7).log1p() + torch.sign(z) * z.clamp(min=-0.5),
-            F.cosine_similarity(y[:, 0], y[:, 1]) + y.prod(1).var(1),
+            F.cosine_similarity(y[:, 0], y[:, 1]) + y.amax(1).var(1),
         )
 
 
