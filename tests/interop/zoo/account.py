@@ -133,9 +133,11 @@ class Account:
 def _derivable(module: nn.Module) -> Iterator[Tensor]:
     """What exporters compute from parameters: parametrized weights, norms in what is before them.
 
-    A norm is tried with every layer of as many channels. A temperature is the exponent of a number.
+    A norm is tried with every layer of as many channels. A temperature is the exponent of a number,
+    and some norms multiply by one more than their weight.
     """
     yield from (p.exp() for p in module.parameters() if p.requires_grad and not p.ndim)
+    yield from (1 + p for p in module.parameters() if p.requires_grad and p.ndim == 1)
     parts = list(module.modules())
     norms = [part for part in parts if isinstance(part, _BatchNorm)]
     for part in parts:

@@ -49,7 +49,7 @@ SLOW = {
     "sequential": {
         "script": "lstm gru decoder",
         "script-kept": "lstm",
-        "dynamo": "rnn stateful cells causal windows experts decoder",
+        "dynamo": "stateful cells causal windows experts decoder",
         "dynamo-kept": "wide_and_deep decoder",
     },
     "arithmetic": {
@@ -57,7 +57,7 @@ SLOW = {
         "dynamo": "spectrogram activations indexing formulas",
     },
     "pretrained": {
-        "script": "vit swinv2 t5 clip albert distilbert roberta electra modernbert t5_encoder"
+        "script": "vit t5 clip albert distilbert roberta electra modernbert t5_encoder"
         " marian hubert wavlm beit convnext deit dinov2",
         "script-kept": "efficientnet regnet bert",
         "dynamo": "bert gpt2 gemma mistral qwen phi opt bloom gptj bart wav2vec segformer convnext"

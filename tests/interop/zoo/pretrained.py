@@ -231,7 +231,6 @@ _TABLE: dict[str, tuple[Callable[..., Architecture], Any]] = {
     }, "logits", 32, False)),
     "segformer": (image, ("SegformerForSemanticSegmentation", PYRAMID, "logits", 32, False)),
     "swin": (image, ("SwinForImageClassification", SHIFTED | {"num_labels": 5})),
-    "swinv2": (image, ("Swinv2ForImageClassification", SHIFTED | {"num_labels": 5})),
     "vit": (image, ("ViTForImageClassification", PATCHES | {"num_labels": 5})),
     "clip": (towers, ()),
     "detr": (detector, ()),
