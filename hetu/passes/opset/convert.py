@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from hetu.errors import show
 from hetu.ir import (
@@ -12,6 +13,7 @@ from hetu.ir import (
     Tensor,
     Value,
     add_outputs,
+    dependencies,
     next_serial,
 )
 from hetu.passes.opset import rules  # noqa: F401 - registers the rules
@@ -19,7 +21,7 @@ from hetu.passes.opset.derive import is_derivable, plain
 from hetu.passes.opset.rewrite import InconvertibleError, Rewrite
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
-from hetu.passes.opset.unused import without_unused
+from hetu.passes.opset.unused import unused_outputs, without_unused
 
 OLDEST_TARGET = 13
 """Rules lead down to this opset of ai.onnx and no further."""
@@ -74,14 +76,17 @@ class Conversion:
         self._schemas = schemas
         self._values: dict[Value, Value | None] = {}
         self._homes: dict[Value, _Scope] = {}
+        self._unused: set[Value | None] = set()
 
     def graph(self, graph: Graph) -> Graph:
         """The graph; constants that only its old nodes needed are gone."""
+        self._unused = unused_outputs(graph)
         return without_unused(self._graph(graph, _Scope("", False)), graph)
 
     def function(self, function: Function) -> Function:
         """A model-local function; its constants are nodes, as functions have no initializers."""
         scope = _Scope(f"function {show(function.name)} / ", True)
+        self._unused = unused_outputs(function.body)
         body = without_unused(self._graph(function.body, scope), function.body)
         opsets = {d: self._targets.get(d, version) for d, version in function.opsets.items()}
         return replace(function, body=body, opsets=opsets)
@@ -115,12 +120,13 @@ class Conversion:
         step = self._next_step(node)
         if step is None:
             return self._finish(node, names, scope)
-        nodes, results = self._take(node, step, scope)
+        nodes, results = self._take(node, step, names, scope)
         name_of = {result: name for result, name in zip(results, names, strict=False) if result}
         for made in nodes:
             outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope)
             self._values.update((a, b) for a, b in zip(made.outputs, outputs, strict=True) if a)
-        return [None if name is None else self._values[results[i]] for i, name in enumerate(names)]
+        kept = zip_longest(node.outputs, results[: len(node.outputs)])
+        return [value and result and self._values[result] for value, result in kept]
 
     def _over_new_inputs(self, node: Node) -> Node:
         if not any(value in self._values for value in node.inputs):
@@ -147,11 +153,12 @@ class Conversion:
         return _Step("down", reached[-1], older, reached[-1].since - 1)
 
     def _take(
-        self, node: Node, step: _Step, scope: _Scope
+        self, node: Node, step: _Step, names: Sequence[Value | None], scope: _Scope
     ) -> tuple[Sequence[Node], Sequence[Value | None]]:
         """The nodes that take a node's place after one step, and what its outputs are then."""
         try:
-            rewrite = Rewrite(node, step.version, step.old, step.new, self._schemas)
+            used = [v is not None and n not in self._unused for v, n in zip(node.outputs, names)]
+            rewrite = Rewrite(node, step.version, step.old, step.new, self._schemas, used)
             results = self._apply(rewrite, step)
         except InconvertibleError as error:
             body = self._schemas.body(node, step.version) if step.direction == "down" else None
@@ -160,9 +167,10 @@ class Conversion:
             given = (*node.inputs, *[None] * (len(body.inputs) - len(node.inputs)))
             self._values.update(zip(body.inputs, given, strict=True))
             return body.nodes, body.outputs
+        known = set(dependencies(node))
         for made in rewrite.nodes:
-            for value in made.inputs:
-                if value is not None and value.node is None and value not in node.inputs:
+            for value in dependencies(made):
+                if value.node is None and value.constant and value not in known:
                     self._homes.setdefault(value, scope)
         return rewrite.nodes, results
 

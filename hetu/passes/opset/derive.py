@@ -7,11 +7,9 @@ that changed is that attributes became inputs.
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from hetu.ir import Attribute, Value
 from hetu.ops.registry import find
-from hetu.passes.opset.rewrite import Rewrite, as_value
+from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results
 from hetu.passes.opset.schema import Formal, Setting, Signature
 from hetu.types import FLOAT32, INT64
@@ -103,9 +101,7 @@ def constant_input(rewrite: Rewrite, attribute: Attribute, formal: Formal) -> Va
         element = rewrite.dtype(rewrite.given(0))
     else:
         element = INT64 if attribute.kind in ("int", "ints") else FLOAT32
-    value = as_value(np.asarray(attribute.value, element.numpy))
-    assert value is not None
-    return value
+    return rewrite.constant(attribute.value, element)
 
 
 def _to_attribute(

@@ -10,7 +10,7 @@ from hetu.ir import Attribute, Graph, Node, Tensor, Value, add_outputs, next_ser
 from hetu.passes.opset.schema import Schemas, Signature
 from hetu.types import INT64, DType, OptionalType, SequenceType, TensorType, ValueType
 
-Operand = Value | np.ndarray | Sequence[int] | None
+Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
 
 
@@ -38,6 +38,7 @@ class Rewrite:
         old: Signature,
         new: Signature | None,
         schemas: Schemas,
+        used: Sequence[bool],
     ) -> None:
         self.node = node
         self.version = version
@@ -45,6 +46,11 @@ class Rewrite:
         self.new = new
         self.schemas = schemas
         self.nodes: list[Node] = []
+        self._used = used
+
+    def inner(self) -> "Rewrite":
+        """Another list of nodes, for a graph inside one of these."""
+        return Rewrite(self.node, self.version, self.old, self.new, self.schemas, self._used)
 
     # What the node has
 
@@ -69,8 +75,8 @@ class Rewrite:
         return attribute.value
 
     def is_used(self, output: int) -> bool:
-        """Whether the node has this output."""
-        return output < len(self.node.outputs) and self.node.outputs[output] is not None
+        """Whether anything needs this output."""
+        return output < len(self._used) and self._used[output]
 
     # What is known
 
@@ -139,6 +145,7 @@ class Rewrite:
         inputs: Sequence[Operand] | None = None,
         without: Sequence[str] = (),
         op_type: str | None = None,
+        outputs: int | None = None,
         **attributes: Any,
     ) -> Sequence[Value | None]:
         """The node itself in the other version, changed as stated; attributes that are None go."""
@@ -152,7 +159,7 @@ class Rewrite:
             version=self.version,
             serial=next_serial(),
         )
-        return self._add(node, [value is not None for value in self.node.outputs])
+        return self._add(node, [value is not None for value in self.node.outputs[:outputs]])
 
     def _add(self, node: Node, is_used: Sequence[bool]) -> tuple[Value | None, ...]:
         values = [Value(node=node, index=i) if used else None for i, used in enumerate(is_used)]
@@ -167,6 +174,12 @@ class Rewrite:
             if value is not None and (value not in made or value in values[:index]):
                 values[index] = self.op("Identity", value)
         return values
+
+    def constant(self, content: object, element: DType) -> Value:
+        """A constant of a type."""
+        value = as_value(np.asarray(content, element.numpy))
+        assert value is not None
+        return value
 
     def reference(self, name: str) -> Value:
         """A function's argument, which an attribute refers to, as a value."""
@@ -190,7 +203,8 @@ def as_value(operand: Operand) -> Value | None:
     """An input of a new node."""
     if operand is None or isinstance(operand, Value):
         return operand
-    data = Tensor(np.asarray(operand, None if isinstance(operand, np.ndarray) else INT64.numpy))
+    is_array = isinstance(operand, np.ndarray | np.generic)
+    data = Tensor(np.asarray(operand, None if is_array else INT64.numpy))
     return Value(type=data.type, data=data, constant=True)
 
 
@@ -209,7 +223,8 @@ def as_attribute(value: Any) -> Attribute:
             return Attribute("string", value)
         case Graph():
             return Attribute("graph", value)
-    return Attribute("ints", tuple(value))
+    is_real = any(isinstance(element, float) for element in value)
+    return Attribute("floats" if is_real else "ints", tuple(value))
 
 
 def constant_data(value: Value | None) -> np.ndarray | None:

@@ -21,6 +21,12 @@ def without_unused(graph: Graph, original: Graph) -> Graph:
     return replace(graph, initializers=kept, nodes=nodes)
 
 
+def unused_outputs(graph: Graph) -> set[Value | None]:
+    """The outputs of nodes that nothing needs."""
+    made = {value for g in nested_graphs(graph) for node in g.nodes for value in node.outputs}
+    return made - _used(graph) - {None}
+
+
 def _used(graph: Graph) -> set[Value]:
     used: set[Value] = set()
     for inner in nested_graphs(graph):
