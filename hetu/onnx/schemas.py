@@ -62,6 +62,14 @@ class OnnxSchemas:
         """A value's type as schemas spell it."""
         return _type_name(self.type_of(value))
 
+    def dtype_name(self, element: DType) -> str:
+        """How schemas spell a tensor's type."""
+        return _dtype_name(element)
+
+    def assume(self, value: Value, value_type: ValueType | None) -> None:
+        """Note what is known of a value that does not say its type itself."""
+        self._types[value] = _better(value.type, value_type)
+
     def body(self, node: Node, version: int) -> Graph | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()
@@ -127,11 +135,14 @@ def _better(stated: ValueType | None, inferred: ValueType | None) -> ValueType |
     return stated or inferred
 
 
+def _dtype_name(element: DType) -> str:
+    return f"tensor({onnx.TensorProto.DataType.Name(element.code).lower()})"
+
+
 def _type_name(value_type: ValueType | None) -> str | None:
     match value_type:
         case TensorType(DType() as element):
-            kind = "sparse_tensor" if value_type.sparse else "tensor"
-            return f"{kind}({onnx.TensorProto.DataType.Name(element.code).lower()})"
+            return _dtype_name(element)
         case SequenceType(element):
             inner = _type_name(element)
             return inner and f"seq({inner})"

@@ -18,6 +18,7 @@ from hetu.ir import (
 )
 from hetu.passes.opset import rules  # noqa: F401 - registers the rules
 from hetu.passes.opset.derive import is_derivable, plain
+from hetu.passes.opset.formals import assume_formals
 from hetu.passes.opset.rewrite import InconvertibleError, Rewrite
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
@@ -227,6 +228,8 @@ class Conversion:
         """An attribute with the graphs in it converted."""
         if attribute.kind not in ("graph", "graphs") or attribute.value is None:
             return attribute
+        for body in (attribute.value,) if attribute.kind == "graph" else attribute.value:
+            assume_formals(node, body, self._schemas)
         inner = _Scope(f"{scope.path}{_title(node)} {name} / ", scope.is_function)
         if attribute.kind == "graph":
             graph = self._graph(attribute.value, inner)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from hetu.ir import Attribute, Value
 from hetu.ops.registry import find
 from hetu.passes.opset.rewrite import Rewrite
+from hetu.passes.opset.carry import in_known_types
 from hetu.passes.opset.rule import Results
 from hetu.passes.opset.schema import Formal, Setting, Signature
 from hetu.types import FLOAT32, INT64
@@ -37,9 +38,9 @@ def plain(rewrite: Rewrite) -> Results:
     for name in _moved(new, old):
         _to_attribute(rewrite, name, inputs, attributes)
     _check_counts(rewrite, inputs, new)
-    _check_types(rewrite, old, new)
     _keep_defaults(old, new, attributes)
-    return rewrite.keep(inputs, without=tuple(rewrite.node.attributes), **attributes)
+    gone = tuple(rewrite.node.attributes)
+    return in_known_types(rewrite, inputs, lambda given: rewrite.keep(given, gone, **attributes))
 
 
 def _moved(old: Signature, new: Signature) -> list[str]:
@@ -126,16 +127,3 @@ def _check_counts(rewrite: Rewrite, inputs: Sequence[Value | None], new: Signatu
         if rewrite.is_used(index):
             formal = rewrite.old.output_at(index)
             rewrite.fail(f"that version has no output {formal.name if formal else index!r}")
-
-
-def _check_types(rewrite: Rewrite, old: Signature, new: Signature) -> None:
-    """Refuse values of types that the other version does not take."""
-    node = rewrite.node
-    pairs = [(v, old.input_at(i), new.input_at(i)) for i, v in enumerate(node.inputs)]
-    pairs += [(v, old.output_at(i), new.output_at(i)) for i, v in enumerate(node.outputs)]
-    for value, before, after in pairs:
-        if value is None or before is None or after is None or before.types <= after.types:
-            continue
-        name = rewrite.schemas.type_name(value)
-        if name in before.types - after.types:
-            rewrite.fail(f"its {before.name!r} is a {name}, which that version does not take")

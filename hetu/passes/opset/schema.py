@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hetu.ir import Attribute, Graph, Node, Value
-from hetu.types import AttributeKind, ValueType
+from hetu.types import AttributeKind, DType, ValueType
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,14 @@ class Schemas(Protocol):
 
     def type_name(self, value: Value) -> str | None:
         """The same as schemas spell it: `tensor(float)`; None where it is unknown."""
+        ...
+
+    def dtype_name(self, element: DType) -> str:
+        """How schemas spell a tensor's type."""
+        ...
+
+    def assume(self, value: Value, value_type: ValueType | None) -> None:
+        """Note what is known of a value that does not say its type itself."""
         ...
 
     def body(self, node: Node, version: int) -> Graph | None:
