@@ -101,3 +101,9 @@ def _per_channel(rewrite: Rewrite, x: Value, parameter: Value, groups: int) -> V
         size = rewrite.op("Concat", [1], rewrite.op("Div", channels, [groups]), axis=0)
     table = rewrite.op("Expand", rewrite.op("Unsqueeze", parameter, [1]), size)
     return rewrite.op("Reshape", table, [-1])
+
+
+@up("MeanVarianceNormalization", 13)
+def mean_variance_normalization(rewrite: Rewrite) -> Results:
+    """The function body that the operator has from here on wants its default stated."""
+    return rewrite.keep(axes=rewrite.attribute("axes", (0, 2, 3)))

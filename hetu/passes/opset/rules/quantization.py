@@ -6,7 +6,7 @@ from hetu.ir import Value
 from hetu.passes.opset.derive import plain
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
-from hetu.types import DType, dtype
+from hetu.types import FLOAT32, DType, dtype
 
 UINT8 = dtype("uint8")
 _LIMITED = ("int8", "uint8", "int16", "uint16")
@@ -43,6 +43,9 @@ def quantize(rewrite: Rewrite) -> Results:
         return plain(rewrite)
     limits = np.iinfo(element.numpy)
     wide = rewrite.dtype(scale)
+    if wide.bits < 32:  # which does not hold all numbers of 16 bits
+        wide = FLOAT32
+        x, scale = (rewrite.op("Cast", value, to=wide.code) for value in (x, scale))
     y = rewrite.op("Round", rewrite.op("Div", x, _spread(rewrite, scale, x)))
     if zero_point is not None:
         shift = rewrite.op("Cast", zero_point, to=wide.code)

@@ -36,6 +36,9 @@ def _elementwise(rewrite: Rewrite, x: Value) -> Value:
     op_types = _OF_ONE_ELEMENT[rewrite.node.op_type]
     if op_types is None:
         return rewrite.op("Mul", x, x)
+    if op_types == ("Log",) and not rewrite.dtype(x).is_float:
+        logarithm = rewrite.op("Log", rewrite.op("Cast", x, to=dtype("float64").code))
+        return rewrite.op("Cast", logarithm, to=rewrite.dtype(x).code)
     return rewrite.op(*op_types, x) if op_types else rewrite.op("Identity", x)
 
 
