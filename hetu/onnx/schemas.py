@@ -173,9 +173,7 @@ def _signature(schema: onnx.defs.OpSchema) -> Signature:
     )
 
 
-def _formals(
-    parameters: Sequence[Any], allowed: Mapping[str, frozenset[str]]
-) -> Iterator[Formal]:
+def _formals(parameters: Sequence[Any], allowed: Mapping[str, frozenset[str]]) -> Iterator[Formal]:
     for p in parameters:
         types = allowed.get(p.type_str, frozenset([p.type_str]))
         is_required = p.option == onnx.defs.OpSchema.FormalParameterOption.Single
@@ -185,9 +183,7 @@ def _formals(
 def _setting(attribute: onnx.defs.OpSchema.Attribute) -> Setting:
     kind: AttributeKind = attribute.type.name.lower().replace("type_proto", "type")  # pyright: ignore
     default = attribute.default_value
-    return Setting(
-        kind, attribute.required, _default(default) if default.type else None
-    )
+    return Setting(kind, attribute.required, _default(default) if default.type else None)
 
 
 def _default(proto: onnx.AttributeProto) -> Attribute:

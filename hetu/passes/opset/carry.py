@@ -50,9 +50,7 @@ def in_known_types(
     return results
 
 
-def _carriers(
-    rewrite: Rewrite, old: Signature, new: Signature
-) -> Iterator[tuple[str, DType]]:
+def _carriers(rewrite: Rewrite, old: Signature, new: Signature) -> Iterator[tuple[str, DType]]:
     """The constraints of types that are lost, with the type to compute in."""
     node = rewrite.node
     inputs = [(v, old.input_at(i), new.input_at(i)) for i, v in enumerate(node.inputs)]

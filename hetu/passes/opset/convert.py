@@ -197,8 +197,11 @@ class Conversion:
         attributes = {n: self._attribute(a, n, node, scope) for n, a in node.attributes.items()}
         is_same = all(attributes[n] is a for n, a in node.attributes.items())
         inputs = tuple(v and self._placed(v) for v in node.inputs)
-        if version != node.version or not is_same or inputs != node.inputs or not _is_named(
-            node, names
+        if (
+            version != node.version
+            or not is_same
+            or inputs != node.inputs
+            or not _is_named(node, names)
         ):
             outputs = [
                 v and (replace(v, name="") if name is None else name)
@@ -234,7 +237,9 @@ class Conversion:
         if attribute.kind == "graph":
             graph = self._graph(attribute.value, inner)
             return attribute if graph is attribute.value else replace(attribute, value=graph)
-        graphs = tuple(self._graph(g, replace(inner, nodes=[], constants=[])) for g in attribute.value)
+        graphs = tuple(
+            self._graph(g, replace(inner, nodes=[], constants=[])) for g in attribute.value
+        )
         return replace(attribute, value=graphs)
 
 

@@ -55,8 +55,10 @@ def _kept_attributes(rewrite: Rewrite, new: Signature) -> Iterator[tuple[str, At
     for name, attribute in rewrite.node.attributes.items():
         if name in new.settings and new.settings[name].kind == attribute.kind:
             yield name, attribute
-        elif name not in moved and name != LEGACY_HINT and not _is_default(
-            attribute, old.settings.get(name)
+        elif (
+            name not in moved
+            and name != LEGACY_HINT
+            and not _is_default(attribute, old.settings.get(name))
         ):
             state = "of another kind" if name in new.settings else "unknown"
             rewrite.fail(f"its attribute {name!r} is {state} in that version")

@@ -184,7 +184,9 @@ class Rewrite:
     def reference(self, name: str) -> Value:
         """A function's argument, which an attribute refers to, as a value."""
         attribute = self.node.attributes[name]
-        return self.op("Constant", version=max(self.version, 12), **{f"value_{attribute.kind}": attribute})
+        return self.op(
+            "Constant", version=max(self.version, 12), **{f"value_{attribute.kind}": attribute}
+        )
 
     def fail(self, reason: str) -> NoReturn:
         """Say that there is no form in the other version."""

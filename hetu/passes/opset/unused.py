@@ -16,7 +16,9 @@ def without_unused(graph: Graph, original: Graph) -> Graph:
     nodes = tuple(
         node
         for node in graph.nodes
-        if node.op_type != "Constant" or node.outputs[0] in used or node.outputs[0].name not in names
+        if node.op_type != "Constant"
+        or node.outputs[0] in used
+        or node.outputs[0].name not in names
     )
     return replace(graph, initializers=kept, nodes=nodes)
 

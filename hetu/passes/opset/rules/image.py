@@ -93,9 +93,7 @@ def resize_all_axes(rewrite: Rewrite) -> Results:
     return rewrite.keep([x, roi, scales, sizes], without=gone)
 
 
-def _spread(
-    rewrite: Rewrite, everywhere: Operand, places: Sequence[int], values: Value
-) -> Operand:
+def _spread(rewrite: Rewrite, everywhere: Operand, places: Sequence[int], values: Value) -> Operand:
     """What is given for some axes, between what the others get."""
     known = constant_data(values)
     if known is not None and not known.size:

@@ -121,14 +121,13 @@ def pad_all_axes(rewrite: Rewrite) -> Results:
     x, pads, fill, axes = (rewrite.input(index) for index in range(4))
     if x is None or pads is None or axes is None:
         return plain(rewrite)
-    rank = rewrite.rank(x)
-    begin = [axis % rank for axis in rewrite.ints(axes, "axes")]
-    places = np.array([*begin, *(axis + rank for axis in begin)], np.int64)
-    known, everywhere = constant_data(pads), np.zeros(2 * rank, np.int64)
-    if known is None:
-        scattered = rewrite.op("ScatterElements", everywhere, places, pads)
-        return rewrite.keep([x, scattered, fill])
-    everywhere[places] = known
+    rank, everywhere = rewrite.rank(x), np.zeros(2 * rewrite.rank(x), np.int64)
+    stated, known = constant_data(axes), constant_data(pads)
+    if stated is None or known is None:
+        begin = rewrite.op("Mod", axes, [rank])
+        places = rewrite.op("Concat", begin, rewrite.op("Add", begin, [rank]), axis=0)
+        return rewrite.keep([x, rewrite.op("ScatterElements", everywhere, places, pads), fill])
+    everywhere[np.concatenate([stated % rank, stated % rank + rank])] = known
     return rewrite.keep([x, everywhere, fill])
 
 
@@ -146,9 +145,7 @@ def pad_around(rewrite: Rewrite) -> Results:
     return x
 
 
-def _wrapped(
-    rewrite: Rewrite, x: Value, axis: int, pads: Value, before: int, after: int
-) -> Value:
+def _wrapped(rewrite: Rewrite, x: Value, axis: int, pads: Value, before: int, after: int) -> Value:
     length = rewrite.op("Gather", rewrite.op("Shape", x), np.int64(axis))
     start = rewrite.op("Neg", rewrite.op("Gather", pads, np.int64(before)))
     end = rewrite.op("Add", length, rewrite.op("Gather", pads, np.int64(after)))
