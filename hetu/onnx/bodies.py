@@ -15,7 +15,6 @@ from hetu.onnx.proto import ReadExternal, read_attribute
 from hetu.onnx.roles import subgraphs
 from hetu.ops.registry import find
 
-
 BodyOf = Callable[[onnx.NodeProto, int], Function | None]
 
 

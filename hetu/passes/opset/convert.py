@@ -10,7 +10,6 @@ from hetu.ir import (
     Function,
     Graph,
     Node,
-    Tensor,
     Value,
     add_outputs,
     dependencies,

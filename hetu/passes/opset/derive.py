@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from hetu.ir import Attribute, Value
 from hetu.ops.registry import find
-from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.carry import in_known_types
+from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results
 from hetu.passes.opset.schema import Formal, Setting, Signature
 from hetu.types import FLOAT32, INT64

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hetu.ir import Graph, Node, Value
+from hetu.ir import Graph, Node
 from hetu.passes.opset.schema import Schemas
 from hetu.types import BOOL, INT64, SequenceType, TensorType, ValueType
 

@@ -1,6 +1,7 @@
 """Softmax and its kin, Clip, Selu, Dropout, Cast."""
 
 from hetu.errors import UsageError
+from hetu.ir import Value
 from hetu.passes.opset.derive import constant_input, plain
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, up
@@ -54,16 +55,16 @@ def dropout_mask(rewrite: Rewrite) -> Results:
     return [y, *(_mask(rewrite, m) if rewrite.is_used(1) else m for m in mask)]
 
 
-def _mask(rewrite: Rewrite, mask: object) -> object:
+def _mask(rewrite: Rewrite, mask: Value | None) -> Value:
     return rewrite.op("Cast", mask, to=rewrite.dtype(rewrite.given(0)).code)
 
 
 @up("Cast", 6)
 def cast(rewrite: Rewrite) -> Results:
     """Types had names."""
-    name = rewrite.attribute("to", "").lower()
+    name: str = rewrite.attribute("to", "").lower()
     try:
-        element = dtype({"float": "float32", "double": "float64"}.get(name, name))
+        element = dtype({"float": "float32", "double": "float64"}.get(name) or name)
     except UsageError as error:
         rewrite.fail(str(error))
     return rewrite.keep(to=element.code)

@@ -1,6 +1,7 @@
 """Sampling of images and pooling: Resize, Upsample, GridSample, RoiAlign, LpPool, AveragePool."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def resize(rewrite: Rewrite) -> Results:
     return _asymmetric(rewrite, x, scales, nearest_mode="ceil" if is_shrinking else "floor")
 
 
-def _asymmetric(rewrite: Rewrite, x: Value, scales: Value, **attributes: str) -> Value:
+def _asymmetric(rewrite: Rewrite, x: Value, scales: Value, **attributes: Any) -> Value:
     (y,) = rewrite.keep(
         [x, np.zeros(0, np.float32), scales],
         coordinate_transformation_mode="asymmetric",
@@ -85,7 +86,7 @@ def resize_all_axes(rewrite: Rewrite) -> Results:
         rank = rewrite.rank(x)
         places = [axis % rank for axis in axes]
         both = [*places, *(place + rank for place in places)]
-        ends = np.repeat(np.float32([0, 1]), rank)
+        ends = np.repeat(np.array([0, 1], np.float32), rank)
         roi = roi and _spread(rewrite, ends, both, roi)
         scales = scales and _spread(rewrite, np.ones(rank, np.float32), places, scales)
         sizes = sizes and _spread(rewrite, rewrite.op("Shape", x), places, sizes)
