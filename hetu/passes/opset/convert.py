@@ -74,7 +74,7 @@ class Conversion:
         self.failures: list[Failure] = []
         self._targets = targets
         self._schemas = schemas
-        self._values: dict[Value, Value | None] = {}
+        self._values: dict[Value | None, Value | None] = {}
         self._homes: dict[Value, _Scope] = {}
         self._unused: set[Value | None] = set()
 
@@ -157,7 +157,8 @@ class Conversion:
     ) -> tuple[Sequence[Node], Sequence[Value | None]]:
         """The nodes that take a node's place after one step, and what its outputs are then."""
         try:
-            used = [v is not None and n not in self._unused for v, n in zip(node.outputs, names)]
+            outputs = zip(node.outputs, names, strict=True)
+            used = [v is not None and n not in self._unused for v, n in outputs]
             rewrite = Rewrite(node, step.version, step.old, step.new, self._schemas, used)
             results = self._apply(rewrite, step)
         except InconvertibleError as error:
@@ -180,9 +181,10 @@ class Conversion:
         rule = find_rule(step.direction, domain, node.op_type, step.since)
         if step.version < OLDEST_TARGET - 1 and domain == "" and step.direction == "down":
             rewrite.fail(f"conversion leads down to opset {OLDEST_TARGET} and no further")
-        if rule is None and step.new is None:
+        if step.new is None and rule is None:
             rewrite.fail(f"the operator exists from opset {step.since} on")
-        if rule is None and not is_derivable(domain, node.op_type, step.old, step.new):
+        new = step.new or step.old
+        if rule is None and not is_derivable(domain, node.op_type, step.old, new):
             rewrite.fail("hetu has no rule for this step")
         results = (rule or plain)(rewrite)
         return rewrite.results(results)
@@ -224,7 +226,7 @@ class Conversion:
         add_outputs(constant, [Value(type=value.type, node=constant)])
         scope.nodes.append(constant)
         self._values[value] = constant.outputs[0]
-        return constant.outputs[0]
+        return constant.outputs[0] or value
 
     def _attribute(self, attribute: Attribute, name: str, node: Node, scope: _Scope) -> Attribute:
         """An attribute with the graphs in it converted."""

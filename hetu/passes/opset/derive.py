@@ -1,8 +1,8 @@
 """Steps that follow from the schemas: what a version lacks, has renamed sides of, or defaults to.
 
 They are right where the two versions mean the same by the same inputs and attributes: where one
-kernel of hetu serves both, which the tests hold against ONNX Runtime in either version, or where all
-that changed is that attributes became inputs.
+kernel of hetu serves both, which the tests hold against ONNX Runtime in either version, or where
+all that changed is that attributes became inputs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,9 @@ def plain(rewrite: Rewrite) -> Results:
     _check_counts(rewrite, inputs, new)
     _keep_defaults(old, new, attributes)
     gone = tuple(rewrite.node.attributes)
-    return in_known_types(rewrite, inputs, lambda given: rewrite.keep(given, gone, **attributes))
+    return in_known_types(
+        rewrite, inputs, lambda given: rewrite.keep(given, gone, None, None, **attributes)
+    )
 
 
 def _moved(old: Signature, new: Signature) -> list[str]:

@@ -127,7 +127,7 @@ class Rewrite:
         version: int | None = None,
         **attributes: Any,
     ) -> Any:
-        """A new node's output, or the tuple of its `outputs`; attributes that are None are left out."""
+        """A new node's output, or the tuple of its `outputs`; attributes that are None go."""
         given = {name: as_attribute(a) for name, a in attributes.items() if a is not None}
         node = Node(
             op_type,
@@ -184,9 +184,8 @@ class Rewrite:
     def reference(self, name: str) -> Value:
         """A function's argument, which an attribute refers to, as a value."""
         attribute = self.node.attributes[name]
-        return self.op(
-            "Constant", version=max(self.version, 12), **{f"value_{attribute.kind}": attribute}
-        )
+        content: dict[str, Any] = {f"value_{attribute.kind}": attribute}
+        return self.op("Constant", version=max(self.version, 12), **content)
 
     def fail(self, reason: str) -> NoReturn:
         """Say that there is no form in the other version."""

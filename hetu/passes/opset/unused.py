@@ -16,11 +16,13 @@ def without_unused(graph: Graph, original: Graph) -> Graph:
     nodes = tuple(
         node
         for node in graph.nodes
-        if node.op_type != "Constant"
-        or node.outputs[0] in used
-        or node.outputs[0].name not in names
+        if node.op_type != "Constant" or _is_needed(node.outputs[0], used, names)
     )
     return replace(graph, initializers=kept, nodes=nodes)
+
+
+def _is_needed(value: Value | None, used: set[Value], dropped: set[str]) -> bool:
+    return value is None or value in used or value.name not in dropped
 
 
 def unused_outputs(graph: Graph) -> set[Value | None]:
