@@ -124,7 +124,7 @@ def pad_all_axes(rewrite: Rewrite) -> Results:
     rank, everywhere = rewrite.rank(x), np.zeros(2 * rewrite.rank(x), np.int64)
     stated, known = constant_data(axes), constant_data(pads)
     if stated is None or known is None:
-        begin = rewrite.op("Mod", axes, [rank])
+        begin = rewrite.op("Mod", rewrite.op("Cast", axes, to=INT64.code), [rank])
         places = rewrite.op("Concat", begin, rewrite.op("Add", begin, [rank]), axis=0)
         return rewrite.keep([x, rewrite.op("ScatterElements", everywhere, places, pads), fill])
     everywhere[np.concatenate([stated % rank, stated % rank + rank])] = known
