@@ -2,6 +2,20 @@
 
 from hetu.onnx import hetu2onnx, onnx2hetu
 from hetu.onnx.hetu2onnx import export
+from hetu.onnx.info import ModelInfo, inspect_model
 from hetu.onnx.onnx2hetu import LoadedModel, load_onnx
+from hetu.onnx.verification.report import Comparison, Report
+from hetu.onnx.verification.verify import verify
 
-__all__ = ["LoadedModel", "export", "hetu2onnx", "load_onnx", "onnx2hetu"]
+__all__ = [
+    "Comparison",
+    "LoadedModel",
+    "ModelInfo",
+    "Report",
+    "export",
+    "hetu2onnx",
+    "inspect_model",
+    "load_onnx",
+    "onnx2hetu",
+    "verify",
+]
