@@ -125,8 +125,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"cannot read arrays from {show(str(path))}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {show(str(path))}: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{show(str(path))} is no .npz file of plain arrays") from error
 
 
 def _print_report(report: Report) -> None:

@@ -20,8 +20,8 @@ _CHUNK = 1 << 20
 class Tolerance:
     """A float agrees where its error is at most `atol + rtol * |expected|`.
 
-    A type with fewer than 32 bits may always be one rounding step off: its epsilon, relative to
-    the number or to the root mean square of the tensor. Two zeros ask for equal numbers.
+    Of a type with fewer than 32 bits, each is at least a rounding step: its epsilon, and epsilon
+    times the root mean square of the tensor. Two zeros ask for equal numbers.
     """
 
     rtol: float

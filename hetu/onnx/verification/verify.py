@@ -57,7 +57,7 @@ def verify(
     `inputs` are arrays by input's name or value; those not given are generated from `seed`, with
     `sizes` for open dimensions by name (unnamed ones are called `input[axis]`). Floats agree where
     the error is at most `atol + rtol * |expected|`, types of fewer than 32 bits also where they are
-    one rounding step off; everything else has to be equal, and NaN equals NaN.
+    a rounding step off; everything else has to be equal, and NaN equals NaN.
 
     Outputs are compared with ONNX Runtime's default optimizations. `intermediates` also compares
     every value that the main graph makes, and the functions that it calls (not where the model has
