@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +12,11 @@ from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
 from hetu.onnx.bodies import SchemaBodies, read_functions
-from hetu.onnx.external import read_external
+from hetu.onnx.external import ExternalReader, external_size
 from hetu.onnx.importer import GraphReader
-from hetu.onnx.proto import read_metadata
+from hetu.onnx.proto import ReadExternal, read_metadata
 from hetu.onnx.roles import Trainable, find_roles
+from hetu.progress import Progress
 
 ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
 
@@ -73,6 +73,11 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
     uses operators that hetu does not have, and `ExternalDataError`.
     """
     proto, folder = _read_proto(source)
+    with Progress("reading", external_size(proto)) as progress:
+        return _load(proto, ExternalReader(folder, progress), trainable)
+
+
+def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) -> LoadedModel:
     opsets = _opsets(proto)
     _check_opsets(opsets)
     model = Model(
@@ -89,7 +94,6 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
             "configuration": tuple(proto.configuration),
         },
     )
-    external = partial(read_external, folder)
     schemas = SchemaBodies(proto, external)
     functions = read_functions(proto, external, schemas)
     model.functions = tuple(functions.values())
