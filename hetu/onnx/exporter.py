@@ -23,6 +23,7 @@ from hetu.onnx.proto import (
     write_attribute,
     write_metadata,
     write_sparse,
+    write_tensor,
     write_type,
 )
 from hetu.types import ValueType
@@ -33,13 +34,21 @@ DataOf = Callable[[Value], Tensor | SparseTensor]
 class GraphWriter:
     """Writes the graphs of one model or function.
 
-    `data_of` gives a variable's current data; `held` takes what is large.
+    `data_of` gives a variable's current data; `held` takes what is large, but no initializers of
+    functions: onnx does not look for external data there.
     """
 
-    def __init__(self, names: Mapping[Value, str], data_of: DataOf, held: HeldData) -> None:
+    def __init__(
+        self,
+        names: Mapping[Value, str],
+        data_of: DataOf,
+        held: HeldData,
+        in_function: bool = False,
+    ) -> None:
         self._names = names
         self._data_of = data_of
         self._held = held
+        self._in_function = in_function
 
     def graph(
         self, graph: Graph, types: Mapping[Value, ValueType] | None = None
@@ -82,10 +91,12 @@ class GraphWriter:
         data, name = self._data_of(value), self._name(value)
         if isinstance(data, SparseTensor):
             proto.sparse_initializer.append(write_sparse(data, name))
-            return
-        fetch = cast(Fetch, partial(self._data_of, value))
-        tensor = self._held.tensor(data, fetch, name, is_weight=not value.constant)
-        proto.initializer.append(tensor)
+        elif self._in_function:
+            proto.initializer.append(write_tensor(data, name))
+        else:
+            fetch = cast(Fetch, partial(self._data_of, value))
+            tensor = self._held.tensor(data, fetch, name, is_weight=not value.constant)
+            proto.initializer.append(tensor)
 
     def _info(self, value: Value, types: Mapping[Value, ValueType] | None) -> onnx.ValueInfoProto:
         info = fill(onnx.ValueInfoProto(name=self._name(value)), doc_string=value.doc)
@@ -103,7 +114,7 @@ def write_function(function: Function, data_of: DataOf, held: HeldData) -> onnx.
     """A model-local function."""
     body = function.body
     names = {value: value.name for inner in nested_graphs(body) for value in graph_values(inner)}
-    writer = GraphWriter(names, data_of, held)
+    writer = GraphWriter(names, data_of, held, in_function=True)
     graph = writer.graph(body)
     proto = onnx.FunctionProto(
         name=function.name,

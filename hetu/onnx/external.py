@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -66,8 +66,15 @@ def external_size(model: onnx.ModelProto) -> int:
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """The tensors that may have external data: initializers and attributes, at every depth."""
-    pending: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    """The tensors of a model that may have external data: initializers and attributes."""
+    return tensors_in([model.graph, *model.functions])
+
+
+def tensors_in(
+    graphs: Iterable[onnx.GraphProto | onnx.FunctionProto],
+) -> Iterator[onnx.TensorProto]:
+    """The initializers and attributes in graphs and functions, at every depth."""
+    pending = list(graphs)
     while pending:
         graph = pending.pop()
         if isinstance(graph, onnx.GraphProto):

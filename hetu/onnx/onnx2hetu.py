@@ -12,9 +12,9 @@ from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
 from hetu.onnx.bodies import SchemaBodies, read_functions
-from hetu.onnx.external import ExternalReader, external_size
+from hetu.onnx.external import ExternalReader, external_size, tensors_in
 from hetu.onnx.importer import GraphReader
-from hetu.onnx.proto import ReadExternal, read_metadata
+from hetu.onnx.proto import ReadExternal, copies, read_metadata, read_tensor, write_tensor
 from hetu.onnx.roles import Trainable, find_roles
 from hetu.progress import Progress
 
@@ -90,8 +90,8 @@ def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
         doc=proto.doc_string,
         metadata=read_metadata(proto.metadata_props),
         carried={
-            "training_info": tuple(proto.training_info),
-            "configuration": tuple(proto.configuration),
+            "training_info": _training_info(proto, external),
+            "configuration": copies(proto.configuration),
         },
     )
     schemas = SchemaBodies(proto, external)
@@ -125,6 +125,16 @@ def _read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(f"{what} is no ONNX model: it holds no graph or no ir_version")
     return proto, folder
+
+
+def _training_info(proto: onnx.ModelProto, external: ReadExternal) -> tuple[Any, ...]:
+    """The training graphs, which are only handed on, with their external data inside."""
+    infos = copies(proto.training_info)
+    graphs = [graph for info in infos for graph in (info.initialization, info.algorithm)]
+    for tensor in tensors_in(graphs):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(write_tensor(read_tensor(tensor, external)))
+    return infos
 
 
 def _opsets(proto: onnx.ModelProto) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from io import BytesIO
 from typing import Any, cast, get_args
 
@@ -48,6 +49,11 @@ def write_metadata(metadata: Mapping[str, str], entries: Any) -> None:
     """Append the pairs to a repeated field."""
     for key, value in metadata.items():
         entries.add(key=key, value=value)
+
+
+def copies(messages: Iterable[Any]) -> tuple[Any, ...]:
+    """Messages on their own: a part of a file's message keeps all of the file in memory."""
+    return tuple(map(deepcopy, messages))
 
 
 def fill(proto: Any, **fields: str | int) -> Any:
