@@ -34,8 +34,10 @@ def write_files(parts: Sequence[tuple[Path, Write]]) -> None:
     `UsageError` for a path that cannot be written to and `StorageError` where the disk is full.
     """
     path = parts[-1][0]
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"cannot write {show(str(path))}: it is a folder")
+    if "\0" in str(path):
+        raise UsageError(f"cannot write {show(str(path))}: it is no path")
     try:
         _remove_leftovers(path)
         with ExitStack() as stack:

@@ -59,11 +59,12 @@ def write_chain(folder: Path, layers: int, size: int) -> Path:
 def data_of(path: Path) -> list[np.memmap]:
     """The data of a model's initializers, mapped from where the model says that it lies."""
     model = onnx.load(path, load_external_data=False)
-    entries = [{e.key: e.value for e in t.external_data} for t in model.graph.initializer]
-    return [
-        np.memmap(path.parent / e["location"], np.float32, "r", int(e["offset"]), int(e["length"]) // 4)
-        for e in entries
-    ]  # fmt: skip
+    data = []
+    for tensor in model.graph.initializer:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        offset, count = int(entries["offset"]), int(entries["length"]) // 4
+        data.append(np.memmap(path.parent / entries["location"], np.float32, "r", offset, count))
+    return data
 
 
 @pytest.mark.parametrize(

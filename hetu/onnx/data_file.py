@@ -211,7 +211,7 @@ def _marked(name: str) -> str:
 
 def _superseded(path: Path, external_data: ExternalData) -> list[Path]:
     """The data files that go when the model at `path` is replaced."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return []
     own = re.compile(_marked_pattern(f"{path.name}.data"))
     names = [name for name in os.listdir(path.parent) if own.fullmatch(name)]

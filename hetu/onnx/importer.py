@@ -153,7 +153,8 @@ class GraphReader:
         return self._variable(read_sparse(proto, self._external), scope, described)
 
     def _variable(self, data: Tensor | SparseTensor, scope: Scope, described: Infos) -> Value:
-        role, info = self._roles[data.name], described.get(data.name)
+        info = described.get(data.name)
+        role = self._roles.get(data.name, Role.CONSTANT)  # those in functions have none
         trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
         return self._define(
             data.name,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hetu.errors import UsageError, show
+from hetu.errors import StorageError, UsageError, show
 from hetu.files import write_file
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.results import independent, storage
@@ -35,7 +36,15 @@ def save_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"format": "hetu", "others": json.dumps(others)}
     plain = _plain(tensors)
-    write_file(path, lambda opened: save_file(plain, opened.name, metadata))
+
+    def write(opened: FileIO) -> None:
+        try:
+            save_file(plain, opened.name, metadata)
+        except SafetensorError as error:
+            reason = f"cannot write {show(str(path))}: {error}; what was there is unchanged"
+            raise StorageError(reason) from error
+
+    write_file(path, write)
 
 
 def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
