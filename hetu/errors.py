@@ -27,6 +27,10 @@ class ExternalDataError(HetuError):
     """External tensor data is missing, too short, or outside the model's folder."""
 
 
+class StorageError(HetuError, OSError):
+    """A file could not be written: the disk is full or faulty. Has `errno` like any `OSError`."""
+
+
 class RunError(HetuError):
     """An operator failed while the graph ran; the message names the node and its inputs."""
 

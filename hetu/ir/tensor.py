@@ -12,8 +12,9 @@ from hetu.types import DType, TensorType, dtype
 class Tensor:
     """A constant: its array, and what a file says of it beside the data.
 
-    `packed` tells whether the file holds the data as raw bytes; it is kept so that an untouched
-    tensor is written the way it came. The array is shared, never written to.
+    `packed` tells whether a file holds the data as raw bytes, `external` whether they lie in a file
+    beside the model; both are kept so that the tensor is written the way it came. The array is
+    shared, never written to.
     """
 
     array: np.ndarray
@@ -21,6 +22,7 @@ class Tensor:
     doc: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     packed: bool = True
+    external: bool = False
 
     @property
     def dtype(self) -> DType:

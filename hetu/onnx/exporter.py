@@ -1,6 +1,8 @@
 """Graph to protobuf, the way back of `importer`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
 
 import onnx
 
@@ -16,6 +18,7 @@ from hetu.ir import (
     graph_values,
     nested_graphs,
 )
+from hetu.onnx.data_file import Fetch, HeldData
 from hetu.onnx.proto import (
     fill,
     write_attribute,
@@ -30,11 +33,23 @@ DataOf = Callable[[Value], Tensor | SparseTensor]
 
 
 class GraphWriter:
-    """Writes the graphs of one model or function. `data_of` gives a variable's current data."""
+    """Writes the graphs of one model or function.
 
-    def __init__(self, names: Mapping[Value, str], data_of: DataOf) -> None:
+    `data_of` gives a variable's current data; `held` takes what is large, but no initializers of
+    functions: onnx does not look for external data there.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[Value, str],
+        data_of: DataOf,
+        held: HeldData,
+        in_function: bool = False,
+    ) -> None:
         self._names = names
         self._data_of = data_of
+        self._held = held
+        self._in_function = in_function
 
     def graph(
         self, graph: Graph, types: Mapping[Value, ValueType] | None = None
@@ -68,14 +83,21 @@ class GraphWriter:
 
     def attribute(self, name: str, attribute: Attribute) -> onnx.AttributeProto:
         """An attribute, with the graphs in it."""
-        return write_attribute(name, attribute, self.graph)
+        return write_attribute(name, attribute, self.graph, self._tensor)
+
+    def _tensor(self, tensor: Tensor) -> onnx.TensorProto:
+        return self._held.tensor(tensor, lambda: tensor)
 
     def _write_initializer(self, value: Value, proto: onnx.GraphProto) -> None:
-        data = self._data_of(value)
+        data, name = self._data_of(value), self._name(value)
         if isinstance(data, SparseTensor):
-            proto.sparse_initializer.append(write_sparse(data, self._name(value)))
+            proto.sparse_initializer.append(write_sparse(data, name))
+        elif self._in_function:
+            proto.initializer.append(write_tensor(data, name))
         else:
-            proto.initializer.append(write_tensor(data, self._name(value)))
+            fetch = cast(Fetch, partial(self._data_of, value))
+            tensor = self._held.tensor(data, fetch, name, is_weight=not value.constant)
+            proto.initializer.append(tensor)
 
     def _info(self, value: Value, types: Mapping[Value, ValueType] | None) -> onnx.ValueInfoProto:
         info = fill(onnx.ValueInfoProto(name=self._name(value)), doc_string=value.doc)
@@ -89,13 +111,13 @@ class GraphWriter:
         return "" if value is None else self._names[value]
 
 
-def write_function(function: Function, data_of: DataOf) -> onnx.FunctionProto:
+def write_function(function: Function, data_of: DataOf, held: HeldData) -> onnx.FunctionProto:
     """A model-local function."""
     body = function.body
     values = [value for inner in nested_graphs(body) for value in graph_values(inner)]
     namer = Namer(value.name for value in values)
     names = {v: v.name or namer.unique(v.node.op_type if v.node else "") for v in values}
-    writer = GraphWriter(names, data_of)
+    writer = GraphWriter(names, data_of, held, in_function=True)
     graph = writer.graph(body)
     proto = onnx.FunctionProto(
         name=function.name,

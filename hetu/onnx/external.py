@@ -1,50 +1,104 @@
-"""Tensor data beside the model file. Nothing outside of the model's folder is ever opened."""
+"""Reading tensor data beside the model file. Nothing outside of the model's folder is opened."""
 
 import os
 import stat
-from io import RawIOBase
+from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from hetu.errors import ExternalDataError, show
-from hetu.onnx.proto import unpack
-from hetu.types import DType
+from hetu.errors import ExternalDataError, LimitError, show
+from hetu.onnx.raw import raw_size, read_raw
+from hetu.progress import Progress
+from hetu.types import STRING, DType
 
 
-def read_external(folder: Path | None, proto: onnx.TensorProto, element: DType) -> np.ndarray:
-    """The array of a tensor whose data lies in a file of the model's `folder`, read once.
+class ExternalReader:
+    """Reads tensors whose data lies in files of the model's `folder`, each once, into an array.
 
-    Raises `ExternalDataError` where the file is missing, lies outside of the folder, is no plain
-    file with one name, or is too short.
+    The files are read, not mapped: whoever overwrites or cuts one later changes no weights. Raises
+    `ExternalDataError` where a file is missing, lies outside of the folder, is no plain file with
+    one name, or is too short.
     """
-    what = f"external data of tensor {show(proto.name)}"
-    if folder is None:
-        raise ExternalDataError(
-            f"{what}: a model given as bytes has no folder; pass the file's path"
-        )
-    entries = {entry.key: entry.value for entry in proto.external_data}
-    location = entries.get("location", "")
-    count = int(np.prod(proto.dims, dtype=np.int64))
-    expected = (count * element.bits + 7) // 8
-    offset = _number(entries, "offset", 0, what)
-    length = _number(entries, "length", expected, what)
-    if length != expected:
-        raise ExternalDataError(
-            f"{what}: {length} bytes given, {list(proto.dims)} of {element} takes {expected}"
-        )
-    data = _read(_locate(folder, location, what), offset, length, f"{what} in {show(location)}")
-    return unpack(data, element, tuple(proto.dims))
+
+    def __init__(self, folder: Path | None, progress: Progress) -> None:
+        self._folder = folder
+        self._progress = progress
+
+    def __call__(self, proto: onnx.TensorProto, element: DType) -> np.ndarray:
+        """The array of a tensor."""
+        what = f"external data of tensor {show(proto.name)}"
+        if self._folder is None:
+            raise ExternalDataError(
+                f"{what}: a model given as bytes has no folder; pass the file's path"
+            )
+        if element is STRING:
+            raise ExternalDataError(f"{what}: strings cannot be external")
+        entries = {entry.key: entry.value for entry in proto.external_data}
+        location, size = entries.get("location", ""), raw_size(proto.dims, element)
+        offset = _number(entries, "offset", 0, what)
+        length = _number(entries, "length", size, what)
+        if length != size:
+            raise ExternalDataError(
+                f"{what}: {length} bytes given, {list(proto.dims)} of {element} takes {size}"
+            )
+        path = _locate(self._folder, location, what)
+        what = f"{what} in {show(location)}"
+        with _open(path, offset, length, what) as file:
+            return self._read(file, element, tuple(proto.dims), what)
+
+    def _read(self, file: FileIO, element: DType, shape: tuple[int, ...], what: str) -> np.ndarray:
+        try:
+            return read_raw(file, element, shape, self._progress.advance)
+        except EOFError as error:
+            raise ExternalDataError(f"{what}: the file shrank while it was read") from error
+        except MemoryError as error:
+            size = raw_size(shape, element)
+            raise LimitError(f"{what}: there is no memory for its {size} bytes") from error
+
+
+def external_size(model: onnx.ModelProto) -> int:
+    """The bytes that a model says its external data has, where it says so."""
+    entries = (entry for tensor in tensors_of(model) for entry in tensor.external_data)
+    return sum(int(e.value) for e in entries if e.key == "length" and _is_natural(e.value))
+
+
+def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """The tensors of a model that may have external data: initializers and attributes."""
+    return tensors_in([model.graph, *model.functions])
+
+
+def tensors_in(
+    graphs: Iterable[onnx.GraphProto | onnx.FunctionProto],
+) -> Iterator[onnx.TensorProto]:
+    """The initializers and attributes in graphs and functions, at every depth."""
+    pending = list(graphs)
+    while pending:
+        graph = pending.pop()
+        if isinstance(graph, onnx.GraphProto):
+            yield from graph.initializer
+        for attribute in (attribute for node in graph.node for attribute in node.attribute):
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            pending.extend(attribute.graphs)
+            if attribute.HasField("g"):
+                pending.append(attribute.g)
 
 
 def _number(entries: dict[str, str], key: str, default: int, what: str) -> int:
     text = entries.get(key, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit():
-        raise ExternalDataError(f"{what}: {key} {show(text)} is no natural number")
+    if not _is_natural(text):
+        raise ExternalDataError(f"{what}: {key} {show(text)} is no number of bytes")
     return int(text)
+
+
+def _is_natural(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _locate(folder: Path, location: str, what: str) -> Path:
@@ -60,32 +114,28 @@ def _locate(folder: Path, location: str, what: str) -> Path:
     return path
 
 
-def _read(path: Path, offset: int, length: int, what: str) -> bytearray:
+def _open(path: Path, offset: int, length: int, what: str) -> FileIO:
+    """The file at the offset, after every check that can be made before memory is taken."""
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ExternalDataError(f"{what}: {error.strerror}") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
+    reason = _unfit(os.fstat(descriptor), offset + length)
+    if reason:
         os.close(descriptor)
-        raise ExternalDataError(f"{what}: not a regular file")
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if status.st_nlink != 1:
-            raise ExternalDataError(f"{what}: the file has other names (hard links)")
-        if offset + length > status.st_size:
-            raise ExternalDataError(
-                f"{what}: bytes {offset} to {offset + length} asked for, it has {status.st_size}"
-            )
-        file.seek(offset)
-        data = bytearray(length)
-        _read_fully(file, memoryview(data), what)
-    return data
+        raise ExternalDataError(f"{what}: {reason}")
+    file = FileIO(descriptor)
+    file.seek(offset)
+    return file
 
 
-def _read_fully(file: RawIOBase, target: memoryview, what: str) -> None:
-    while target:
-        count = file.readinto(target)
-        if not count:
-            raise ExternalDataError(f"{what}: the file shrank while it was read")
-        target = target[count:]
+def _unfit(status: os.stat_result, end: int) -> str | None:
+    """Why a file cannot be what a model's data lies in."""
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    if status.st_nlink > 1:
+        return "the file has other names (hard links)"
+    if end > status.st_size:
+        return f"bytes up to {end} asked for, it has {status.st_size}"
+    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from hetu.convert import to_numpy
-from hetu.errors import LimitError, UnsupportedError, UsageError, show
+from hetu.errors import UnsupportedError, UsageError, show
 from hetu.ir import (
     Function,
     Graph,
@@ -23,8 +23,8 @@ from hetu.ir import (
     nested_graphs,
 )
 from hetu.onnx.bodies import hetu_functions
+from hetu.onnx.data_file import ExternalData, HeldData, data_file_name, write_model
 from hetu.onnx.exporter import GraphWriter, write_function
-from hetu.onnx.files import write_atomically
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import settle_versions
 from hetu.runtime.executor import Executor
@@ -34,9 +34,6 @@ Shapes = Mapping[Value | str, Sequence[Dim]]
 
 MIN_IR_VERSION = 8
 """The first with functions; what runs the default opset knows it."""
-
-MAX_PROTO_BYTES = 2**31 - 1
-"""What protobuf writes as one message."""
 
 
 def export(
@@ -48,19 +45,30 @@ def export(
     opset: int | None = None,
     input_shapes: Shapes | None = None,
     metadata: Mapping[str, str] | None = None,
+    external_data: ExternalData = None,
 ) -> onnx.ModelProto:
     """Write what computes `outputs` from `inputs`, with the executor's current values, to `path`.
 
     The model's inputs are `inputs`, in their order. `input_shapes` gives dimensions by input or
-    name: sizes, names of symbolic dimensions, or None. `metadata` is added to the model's. Also
-    returns the model. Raises `UsageError` where an input is missing and `UnsupportedError` where
-    something has no form in ONNX; then nothing is written.
+    name: sizes, names of symbolic dimensions, or None. `metadata` is added to the model's.
+
+    Large tensors go into one file beside the model where `external_data` asks for it: True or the
+    file's name, False, or None for what came from such a file and for weights of more than 256 MiB.
+    That file always has a new name, the given one if it is free; both files change in one commit,
+    and the data file of the model that was at `path` is removed last (see `write_model`).
+
+    Also returns the model, which then refers to the data file. Raises `UsageError` where an input
+    is missing or the path is bad, `UnsupportedError` where something has no form in ONNX,
+    `LimitError` where protobuf cannot hold the model and `StorageError` where the disk is full;
+    nothing has changed then.
     """
+    path = Path(path)
+    data_name = data_file_name(path, external_data)
     graph = _collect(_as_list(inputs), _as_list(outputs))
-    model = _to_proto(executor, graph, input_shapes or {}, metadata or {}, opset)
-    if model.ByteSize() > MAX_PROTO_BYTES:
-        raise LimitError(f"the model takes {model.ByteSize()} bytes, protobuf writes 2 GiB at most")
-    write_atomically(Path(path), model.SerializeToString())
+    held = HeldData(external_data)
+    model = _to_proto(executor, graph, input_shapes or {}, metadata or {}, opset, held)
+    data = held.settle(model, data_name)
+    write_model(path, model, data, external_data)
     return model
 
 
@@ -134,7 +142,9 @@ def _to_proto(
     input_shapes: Shapes,
     metadata: Mapping[str, str],
     opset: int | None,
+    held: HeldData,
 ) -> onnx.ModelProto:
+    """The model without the data that `held` keeps back."""
     sources = _sources(graph)
     types = _input_types(graph.inputs, input_shapes)
     settled = settle_versions(graph, _functions(sources), sources, opset, types)
@@ -147,9 +157,9 @@ def _to_proto(
     proto = onnx.ModelProto()
     _write_facts(proto, facts, {**facts.metadata, **metadata})
     proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
-    proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of).graph(graph, types))
+    proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of, held).graph(graph, types))
     proto.graph.name = proto.graph.name or "hetu"
-    proto.functions.extend(write_function(function, data_of) for function in functions)
+    proto.functions.extend(write_function(function, data_of, held) for function in functions)
     proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
     proto.ir_version = _ir_version(facts, proto)
     return _with_output_types(proto)
@@ -221,7 +231,7 @@ def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The types of outputs that the graph does not know itself, as onnx infers them."""
     unknown = [o for o in proto.graph.output if not o.type.tensor_type.HasField("shape")
                and o.type.WhichOneof("value") in (None, "tensor_type")]  # fmt: skip
-    if not unknown or proto.ByteSize() > MAX_PROTO_BYTES:
+    if not unknown:
         return proto
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph.output
     known = {dim.dim_param for info in proto.graph.input for dim in info.type.tensor_type.shape.dim}

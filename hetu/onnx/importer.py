@@ -21,6 +21,7 @@ from hetu.ir import (
 from hetu.onnx.order import sorted_nodes
 from hetu.onnx.proto import (
     ReadExternal,
+    copies,
     read_attribute,
     read_metadata,
     read_sparse,
@@ -78,7 +79,7 @@ class GraphReader:
             value_info=tuple(self._described(info, scope) for info in proto.value_info),
             doc=proto.doc_string,
             metadata=read_metadata(proto.metadata_props),
-            carried=tuple(proto.quantization_annotation),
+            carried=copies(proto.quantization_annotation),
         )
 
     def nodes(
@@ -108,7 +109,7 @@ class GraphReader:
             doc=proto.doc_string,
             metadata=read_metadata(proto.metadata_props),
             function=self._function(proto),
-            carried=tuple(proto.device_configurations),
+            carried=copies(proto.device_configurations),
         )
         outputs = [
             self._define(name, scopes[-1], described.get(name), node=node, index=index)
@@ -152,7 +153,8 @@ class GraphReader:
         return self._variable(read_sparse(proto, self._external), scope, described)
 
     def _variable(self, data: Tensor | SparseTensor, scope: Scope, described: Infos) -> Value:
-        role, info = self._roles[data.name], described.get(data.name)
+        info = described.get(data.name)
+        role = self._roles.get(data.name, Role.CONSTANT)  # those in functions have none
         trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
         return self._define(
             data.name,
@@ -183,9 +185,18 @@ class GraphReader:
         return find_value(info.name, scopes) if info.name else None
 
     def _described(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
-        if info.name in scope:
-            return scope[info.name]
-        return Value(info.name, read_type(info.type), doc=info.doc_string)
+        """The value that a file describes, or one that only keeps what the file says of a name."""
+        value_type, metadata = read_type(info.type), read_metadata(info.metadata_props)
+        known = scope.get(info.name)
+        if known and (known.type, known.doc, known.metadata) == (
+            value_type,
+            info.doc_string,
+            metadata,
+        ):
+            return known
+        return Value(
+            info.name, value_type, model=self._model, doc=info.doc_string, metadata=metadata
+        )
 
 
 def find_value(name: str, scopes: Sequence[Scope]) -> Value:

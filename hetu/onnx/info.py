@@ -3,16 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 
 import onnx
 
 from hetu.onnx.bodies import SchemaBodies
-from hetu.onnx.external import read_external
+from hetu.onnx.external import ExternalReader
 from hetu.onnx.onnx2hetu import ModelSource, read_proto
 from hetu.onnx.proto import read_metadata, read_type
 from hetu.onnx.roles import Role, find_roles, subgraphs
+from hetu.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def inspect_model(source: ModelSource) -> ModelInfo:
     """
     proto, folder = read_proto(source)
     defaults = {tensor.name for tensor in proto.graph.initializer}
-    operators, unsupported = _operators(proto, SchemaBodies(proto, partial(read_external, folder)))
+    operators, unsupported = _operators(proto, SchemaBodies(proto, ExternalReader(folder, Progress("reading", 0))))
     parameters, trainable = _parameters(proto)
     return ModelInfo(
         inputs=_types(info for info in proto.graph.input if info.name not in defaults),

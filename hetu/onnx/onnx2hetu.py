@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +12,11 @@ from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
 from hetu.onnx.bodies import SchemaBodies, read_functions
-from hetu.onnx.external import read_external
+from hetu.onnx.external import ExternalReader, external_size, tensors_in
 from hetu.onnx.importer import GraphReader
-from hetu.onnx.proto import read_metadata
+from hetu.onnx.proto import ReadExternal, copies, read_metadata, read_tensor, write_tensor
 from hetu.onnx.roles import Trainable, find_roles
+from hetu.progress import Progress
 
 ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
 
@@ -73,6 +73,11 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
     uses operators that hetu does not have, and `ExternalDataError`.
     """
     proto, folder = read_proto(source)
+    with Progress("reading", external_size(proto)) as progress:
+        return _load(proto, ExternalReader(folder, progress), trainable)
+
+
+def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) -> LoadedModel:
     opsets = _opsets(proto)
     _check_opsets(opsets)
     model = Model(
@@ -85,11 +90,10 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
         doc=proto.doc_string,
         metadata=read_metadata(proto.metadata_props),
         carried={
-            "training_info": tuple(proto.training_info),
-            "configuration": tuple(proto.configuration),
+            "training_info": _training_info(proto, external),
+            "configuration": copies(proto.configuration),
         },
     )
-    external = partial(read_external, folder)
     schemas = SchemaBodies(proto, external)
     functions = read_functions(proto, external, schemas)
     model.functions = tuple(functions.values())
@@ -125,6 +129,16 @@ def read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(f"{what} is no ONNX model: it holds no graph or no ir_version")
     return proto, folder
+
+
+def _training_info(proto: onnx.ModelProto, external: ReadExternal) -> tuple[Any, ...]:
+    """The training graphs, which are only handed on, with their external data inside."""
+    infos = copies(proto.training_info)
+    graphs = [graph for info in infos for graph in (info.initialization, info.algorithm)]
+    for tensor in tensors_in(graphs):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(write_tensor(read_tensor(tensor, external)))
+    return infos
 
 
 def _opsets(proto: onnx.ModelProto) -> dict[str, int]:

@@ -1,6 +1,9 @@
 """Types, tensors and attributes between protobuf and the graph, both directions side by side."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from io import BytesIO
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -9,6 +12,7 @@ from onnx import numpy_helper
 
 from hetu.errors import ModelError, UsageError, show
 from hetu.ir import Attribute, SparseTensor, Tensor
+from hetu.onnx.raw import raw_pieces, raw_size, read_raw
 from hetu.types import (
     STRING,
     AttributeKind,
@@ -45,6 +49,11 @@ def write_metadata(metadata: Mapping[str, str], entries: Any) -> None:
     """Append the pairs to a repeated field."""
     for key, value in metadata.items():
         entries.add(key=key, value=value)
+
+
+def copies(messages: Iterable[Any]) -> tuple[Any, ...]:
+    """Messages on their own: a part of a file's message keeps all of the file in memory."""
+    return tuple(map(deepcopy, messages))
 
 
 def fill(proto: Any, **fields: str | int) -> Any:
@@ -146,9 +155,14 @@ def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
         array = _read_array(proto, read_dtype(proto.data_type), read_external)
     except (ModelError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"tensor {show(proto.name)}: {error}") from error
-    is_packed = proto.HasField("raw_data") or proto.data_location == onnx.TensorProto.EXTERNAL
+    external = proto.data_location == onnx.TensorProto.EXTERNAL
     return Tensor(
-        array, proto.name, proto.doc_string, read_metadata(proto.metadata_props), is_packed
+        array,
+        proto.name,
+        proto.doc_string,
+        read_metadata(proto.metadata_props),
+        packed=external or proto.HasField("raw_data"),
+        external=external,
     )
 
 
@@ -156,44 +170,45 @@ def _read_array(proto: onnx.TensorProto, element: DType, read_external: ReadExte
     shape = tuple(proto.dims)
     if any(dim < 0 for dim in shape):
         raise ValueError(f"negative dimension in {list(shape)}")
+    if proto.HasField("segment"):
+        raise ValueError("it is a segment of a tensor, a form that ONNX has given up")
     if proto.data_location == onnx.TensorProto.EXTERNAL:
         return read_external(proto, element)
     if element is STRING:
         texts = [read_text(data) for data in proto.string_data]
         return np.array(texts, dtype=object).reshape(shape)
-    if proto.HasField("raw_data"):
-        return unpack(bytearray(proto.raw_data), element, shape)
-    return numpy_helper.to_array(proto)
+    if not proto.HasField("raw_data"):
+        return numpy_helper.to_array(proto)
+    data, size = proto.raw_data, raw_size(shape, element)
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes given, {list(shape)} of {element} takes {size}")
+    return read_raw(BytesIO(data), element, shape)
 
 
-def unpack(data: bytearray, element: DType, shape: tuple[int, ...]) -> np.ndarray:
-    """The array that a file holds as raw little-endian bytes; sub-byte elements share bytes."""
-    if element.bits >= 8:
-        return np.frombuffer(data, element.numpy).reshape(shape)
-    proto = onnx.TensorProto(data_type=element.code, dims=shape, raw_data=bytes(data))
-    return numpy_helper.to_array(proto)
-
-
-def pack(array: np.ndarray, element: DType) -> bytes:
-    """The inverse of `unpack`."""
-    if element.bits >= 8:
-        return np.ascontiguousarray(array).tobytes()
-    return numpy_helper.from_array(array).raw_data
-
-
-def write_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
-    """The inverse of `read_tensor`, in the form, raw or typed, that the tensor came in."""
-    array, element = tensor.array, tensor.dtype
-    proto = onnx.TensorProto(dims=array.shape, data_type=element.code)
+def describe_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
+    """A tensor in protobuf, all but its data."""
+    proto = onnx.TensorProto(dims=tensor.array.shape, data_type=tensor.dtype.code)
     fill(proto, name=tensor.name if name is None else name, doc_string=tensor.doc)
     write_metadata(tensor.metadata, proto.metadata_props)
+    return proto
+
+
+def write_data(tensor: Tensor, proto: onnx.TensorProto) -> None:
+    """Give a described tensor its data in the form, raw or typed, that the tensor came in."""
+    array, element = tensor.array, tensor.dtype
     if element is STRING:
         proto.string_data.extend(write_text(str(text)) for text in array.reshape(-1))
     elif tensor.packed:
-        proto.raw_data = pack(array, element)
+        proto.raw_data = b"".join(raw_pieces(array, element))
     else:
         typed = onnx.helper.make_tensor("", element.code, array.shape, array.reshape(-1), raw=False)
         proto.MergeFrom(_data_only(typed))
+
+
+def write_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
+    """The inverse of `read_tensor`, with the data inside."""
+    proto = describe_tensor(tensor, name)
+    write_data(tensor, proto)
     return proto
 
 
@@ -208,11 +223,25 @@ def read_sparse(proto: onnx.SparseTensorProto, read_external: ReadExternal) -> S
     values = read_tensor(proto.values, read_external)
     indices = read_tensor(proto.indices, read_external)
     sparse = SparseTensor(values, indices, tuple(proto.dims))
-    try:
-        sparse.array  # noqa: B018 - indices outside the shape fail here
-    except (IndexError, ValueError) as error:
-        raise ModelError(f"sparse tensor {show(values.name)}: {error}") from error
+    fault = _fault(sparse)
+    if fault:
+        raise ModelError(f"sparse tensor {show(values.name)}: {fault}")
     return sparse
+
+
+def _fault(sparse: SparseTensor) -> str | None:
+    """What is wrong with a sparse tensor, found without its dense form, which may be huge."""
+    values, indices, shape = sparse.values.array, sparse.indices.array, sparse.shape
+    if any(dim < 0 for dim in shape):
+        return f"negative dimension in {list(shape)}"
+    if indices.dtype != np.int64:
+        return f"its indices are {indices.dtype}, not int64"
+    if values.ndim != 1 or indices.shape not in ((values.size,), (values.size, len(shape))):
+        return f"{list(values.shape)} values have indices of shape {list(indices.shape)}"
+    limits = math.prod(shape) if indices.ndim == 1 else shape
+    if not np.all((indices >= 0) & (indices < limits)):
+        return f"its indices lead out of its shape {list(shape)}"
+    return None
 
 
 def write_sparse(tensor: SparseTensor, name: str | None = None) -> onnx.SparseTensorProto:
@@ -271,7 +300,10 @@ def _kind_by_content(proto: onnx.AttributeProto) -> str:
 
 
 def write_attribute(
-    name: str, attribute: Attribute, write_graph: Callable[[Any], onnx.GraphProto]
+    name: str,
+    attribute: Attribute,
+    write_graph: Callable[[Any], onnx.GraphProto],
+    write_tensor: Callable[[Tensor], onnx.TensorProto],
 ) -> onnx.AttributeProto:
     """The inverse of `read_attribute`."""
     proto = fill(onnx.AttributeProto(name=name), doc_string=attribute.doc)

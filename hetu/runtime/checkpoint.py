@@ -1,9 +1,8 @@
 """Checkpoints: one safetensors file with everything that training needs to go on."""
 
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hetu.errors import UsageError, show
+from hetu.errors import StorageError, UsageError, show
+from hetu.files import write_file
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.results import independent, storage
 from hetu.runtime.update import Update
 
 _RANDOM = "random_state"
@@ -31,18 +32,29 @@ def save_checkpoint(
     for index, update in enumerate(updates):
         tensors |= {f"update/{index}/{k}": t for k, t in update.state_dict(store).items()}
     tensors[_RANDOM] = generator.get_state()
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     path = Path(folder) / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(plain, temporary, {"format": "hetu", "others": json.dumps(others)})
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    metadata = {"format": "hetu", "others": json.dumps(others)}
+    plain = _plain(tensors)
+
+    def write(opened: FileIO) -> None:
+        try:
+            save_file(plain, opened.name, metadata)
+        except SafetensorError as error:
+            reason = f"cannot write {show(str(path))}: {error}; what was there is unchanged"
+            raise StorageError(reason) from error
+
+    write_file(path, write)
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors in main memory, each with memory of its own, as the format wants it."""
+    plain: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain[name] = independent(tensor.detach().cpu().contiguous(), seen)
+        seen.add(storage(plain[name]))
+    return plain
 
 
 def load_checkpoint(

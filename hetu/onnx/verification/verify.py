@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count, takewhile
 from pathlib import Path
@@ -16,7 +15,7 @@ import onnx
 from onnx import inliner
 
 from hetu.errors import UsageError, VerificationError
-from hetu.onnx.external import read_external
+from hetu.onnx.external import ExternalReader
 from hetu.onnx.hetu2onnx import export
 from hetu.onnx.onnx2hetu import LoadedModel, ModelSource, load_onnx, read_proto
 from hetu.onnx.verification.compare import Tolerance, compare
@@ -34,6 +33,7 @@ from hetu.onnx.verification.variant import (
     intermediates_job,
     main_job,
 )
+from hetu.progress import Progress
 from hetu.runtime.executor import Executor
 
 _SEARCH_SECONDS = 20
@@ -122,7 +122,7 @@ class _Task:
             hetu = HetuSide(model, list(model.outputs), self.seed)
         except Exception as error:  # whatever it is, hetu failed, and the report says so
             return self._without_hetu(proto, given, describe_error(error))
-        outline = Outline(proto, partial(read_external, self.path.parent))
+        outline = Outline(proto, ExternalReader(self.path.parent, Progress("reading", 0)))
         del proto  # its weights are in memory a second time
         feeds, ours, theirs = self._run_both(hetu, outline, given, sizes)
         random = random_values(outline, feeds)

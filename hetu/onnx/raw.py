@@ -1,0 +1,68 @@
+"""Arrays as the little-endian bytes of a file, in pieces, so that no array is held twice."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from hetu.types import DType
+
+PIECE = 1 << 22
+"""Elements to a piece: a multiple of 8, so that pieces of sub-byte elements end with a byte."""
+
+
+def raw_size(shape: Iterable[int], element: DType) -> int:
+    """The bytes that a tensor takes in a file; elements of less than a byte share bytes."""
+    return (math.prod(shape) * element.bits + 7) // 8
+
+
+def read_raw(
+    file: Any,
+    element: DType,
+    shape: tuple[int, ...],
+    advance: Callable[[int], None] = lambda count: None,
+) -> np.ndarray:
+    """An array with memory of its own, read from an open file piece by piece.
+
+    `advance` is told how many bytes each piece has. Raises `EOFError` where the file is too short.
+    """
+    array = np.empty(shape, element.numpy)
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
+        if element.bits >= 8:
+            _fill(file, piece.view(np.uint8).data)
+        else:
+            packed = bytearray(raw_size(piece.shape, element))
+            _fill(file, memoryview(packed))
+            piece[:] = _unpacked(packed, element, piece.size)
+        advance(raw_size(piece.shape, element))
+    return array
+
+
+def _fill(file: Any, target: memoryview) -> None:
+    while target:
+        count = file.readinto(target)
+        if not count:
+            raise EOFError("the data is too short")
+        target = target[count:]
+
+
+def _unpacked(data: bytearray, element: DType, count: int) -> np.ndarray:
+    proto = onnx.TensorProto(data_type=element.code, dims=[count], raw_data=bytes(data))
+    return numpy_helper.to_array(proto)
+
+
+def raw_pieces(array: np.ndarray, element: DType) -> Iterator[memoryview]:
+    """The inverse of `read_raw`: views of the array's own memory where its layout allows."""
+    # A slice of `reshape` is a view, but of a strided array `reshape` would copy everything.
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+    for start in range(0, array.size, PIECE):
+        piece = flat[start : start + PIECE].astype(element.numpy, copy=False)
+        if element.bits >= 8:
+            yield piece.view(np.uint8).data
+        else:
+            yield memoryview(numpy_helper.from_array(piece).raw_data)
