@@ -14,7 +14,7 @@ from hetu.ir.graph import (
     next_serial,
 )
 from hetu.ir.names import Namer, name_values, unique_names
-from hetu.ir.rewrite import Substitution
+from hetu.ir.rewrite import Substitution, with_graphs
 from hetu.ir.tensor import SparseTensor, Tensor
 from hetu.ir.walk import (
     captures,
@@ -51,4 +51,5 @@ __all__ = [
     "nested_graphs",
     "next_serial",
     "unique_names",
+    "with_graphs",
 ]

@@ -1,9 +1,9 @@
 """Building a changed copy of a graph."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from hetu.ir.graph import Attribute, Graph, Node, Value, add_outputs, next_serial
+from hetu.ir.graph import Attribute, Function, Graph, Node, Value, add_outputs, next_serial
 from hetu.ir.walk import dependencies
 
 
@@ -11,13 +11,15 @@ class Substitution:
     """A growing map from old values to the ones that take their place in a copy."""
 
     def __init__(self, values: Mapping[Value, Value] | None = None) -> None:
-        self._values = dict(values or {})
+        self._values: dict[Value, Value | None] = dict(values or {})
 
-    def __setitem__(self, old: Value, new: Value) -> None:
+    def __setitem__(self, old: Value, new: Value | None) -> None:
+        """Let `new` stand for `old`; None: what uses it goes without."""
         self._values[old] = new
 
     def __getitem__(self, value: Value) -> Value:
-        return self._values.get(value, value)
+        found = self._values.get(value)
+        return value if found is None else found
 
     def optional(self, value: Value | None) -> Value | None:
         """The value's stand-in; None stays None."""
@@ -27,7 +29,7 @@ class Substitution:
         """The node over the substituted values: itself where nothing changed, else a new one."""
         if not any(value in self._values for value in dependencies(node)):
             return node
-        attributes = {name: self._attribute(a) for name, a in node.attributes.items()}
+        attributes = with_graphs(node.attributes, self.graph)
         return self.copy(node, tuple(map(self.optional, node.inputs)), attributes)
 
     def copy(
@@ -36,6 +38,7 @@ class Substitution:
         inputs: tuple[Value | None, ...],
         attributes: Mapping[str, Attribute],
         version: int | None = None,
+        name: str | None = None,
     ) -> Node:
         """A new node like `node`; from now on its outputs stand in for the old ones."""
         fresh = replace(
@@ -43,6 +46,8 @@ class Substitution:
             inputs=inputs,
             attributes=attributes,
             version=node.version if version is None else version,
+            name=node.name if name is None else name,
+            function=self._function(node.function),
             serial=next_serial(),
         )
         outputs = [
@@ -61,9 +66,24 @@ class Substitution:
         copied = tuple(map(self.node, graph.nodes)) if nodes is None else tuple(nodes)
         return replace(graph, nodes=copied, outputs=tuple(map(self.optional, graph.outputs)))
 
-    def _attribute(self, attribute: Attribute) -> Attribute:
-        if attribute.kind == "graph" and attribute.value is not None:
-            return replace(attribute, value=self.graph(attribute.value))
-        if attribute.kind == "graphs" and attribute.value is not None:
-            return replace(attribute, value=tuple(map(self.graph, attribute.value)))
-        return attribute
+    def _function(self, function: Function | None) -> Function | None:
+        """What a node runs, over what stands for the values that it captures."""
+        if function is None or not function.captured:
+            return function
+        captured = tuple(self[value] for value in function.captured)
+        return replace(function, body=self.graph(function.body), captured=captured)
+
+
+def with_graphs(
+    attributes: Mapping[str, Attribute], rewrite: Callable[[Graph], Graph]
+) -> dict[str, Attribute]:
+    """The attributes, with what `rewrite` makes of them in the place of graphs."""
+    return {name: _rewritten(attribute, rewrite) for name, attribute in attributes.items()}
+
+
+def _rewritten(attribute: Attribute, rewrite: Callable[[Graph], Graph]) -> Attribute:
+    if attribute.kind == "graph" and attribute.value is not None:
+        return replace(attribute, value=rewrite(attribute.value))
+    if attribute.kind == "graphs" and attribute.value is not None:
+        return replace(attribute, value=tuple(map(rewrite, attribute.value)))
+    return attribute

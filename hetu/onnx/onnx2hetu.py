@@ -17,6 +17,7 @@ from hetu.onnx.external import read_external
 from hetu.onnx.importer import GraphReader
 from hetu.onnx.proto import read_metadata
 from hetu.onnx.roles import Trainable, find_roles
+from hetu.passes.missing import check_operators
 
 ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
 
@@ -65,12 +66,15 @@ def _bare(values: dict[str, Value]) -> Value | list[Value]:
     return next(iter(values.values())) if len(values) == 1 else list(values.values())
 
 
-def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedModel:
+def load_onnx(
+    source: ModelSource, *, trainable: Trainable = True, strict: bool = True
+) -> LoadedModel:
     """Load a model from a path, bytes, a `ModelProto` or an open binary file.
 
     `trainable` selects which weights optimizers may change (see `roles.Trainable`). Raises
     `ModelError` for a file that is no valid model, `UnsupportedError`, listing all, where it
-    uses operators that hetu does not have, and `ExternalDataError`.
+    uses operators that hetu does not have, and `ExternalDataError`. Unless `strict`, nodes of such
+    operators stay in the graph: all that does not need them runs, and the whole is exported.
     """
     proto, folder = _read_proto(source)
     opsets = _opsets(proto)
@@ -96,7 +100,8 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
     roles = find_roles(proto, trainable)
     reader = GraphReader(model, opsets, functions, roles, external, schemas.find)
     model.graph = reader.graph(proto.graph)
-    _check_operators(schemas.missing)
+    if strict:
+        check_operators(model.graph, "; load_onnx(..., strict=False) loads a model that lacks some")
     return LoadedModel(model)
 
 
@@ -138,10 +143,3 @@ def _check_opsets(opsets: Mapping[str, int]) -> None:
         raise UnsupportedError(
             f"the model is of opset {opsets['']}; this hetu knows ai.onnx up to opset {newest}"
         )
-
-
-def _check_operators(missing: Mapping[str, int]) -> None:
-    """One error that lists every operator that nothing here can run."""
-    if missing:
-        listed = ", ".join(f"{name} ({count}x)" for name, count in sorted(missing.items()))
-        raise UnsupportedError(f"hetu has no operator for: {listed}")

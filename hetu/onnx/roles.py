@@ -8,6 +8,7 @@ from enum import Enum
 import onnx
 
 from hetu.errors import UsageError, show
+from hetu.onnx.derivative import named_values
 from hetu.ops.registry import HOST_KINDS, Kernel, find
 from hetu.types import DTYPES
 
@@ -121,7 +122,7 @@ class _Scan:
             return
         kernel = find(node.domain, node.op_type, opsets.get(node.domain, 1))
         if kernel is None:
-            yield from node.input
+            yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
         for index, name in enumerate(node.input):

@@ -43,6 +43,7 @@ def _is_foldable(node: Node) -> bool:
     kernel = None if node.function else find(node.domain, node.op_type, node.version)
     return (
         kernel is not None
+        and not kernel.is_custom
         and "ctx" not in kernel.reserved
         and all(value is None or value.constant for value in node.inputs)
         and not any(node.graphs)

@@ -1,0 +1,20 @@
+"""What a graph goes through before it is compiled."""
+
+from functools import partial
+
+from hetu.ir import Graph
+from hetu.ops.kinds import Context
+from hetu.passes.fold import fold
+from hetu.passes.inline import inline
+from hetu.passes.missing import check_operators
+from hetu.passes.watch import watch
+from hetu.runtime.compile import evaluate
+
+
+def prepare(graph: Graph, context: Context) -> Graph:
+    """The copy of a graph that is compiled: without calls of functions, with constants folded.
+
+    Raises `UnsupportedError`, which lists all, where it has operators that nothing can run.
+    """
+    check_operators(graph)
+    return watch(fold(inline(graph), partial(evaluate, context=context)))
