@@ -15,7 +15,7 @@ from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
-from hetu.runtime.results import independent, storages
+from hetu.runtime.results import as_declared, independent, storages
 from hetu.runtime.update import FeedSource, Update
 
 Evaluated = Value | Update
@@ -78,7 +78,8 @@ class SubExecutor:
         except Exception as error:
             raise explain(error, compiler.sources) from error
         shared = self._store.storages | storages(feeds) | compiler.constant_storages
-        values = iter([independent(result, shared) for result in results[: len(self._outputs)]])
+        typed = map(as_declared, results, self._outputs)
+        values = iter([independent(result, shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
