@@ -68,6 +68,8 @@ def _kernel(function: Callable[..., Any], op_type: str, *facts: Any) -> Kernel:
         ) from error
     except UsageError as error:
         raise UsageError(f"register {show(op_type)}: {error}; leave it out or take one") from error
+    if kernel.returns == ("Any",):  # it says no more than no annotation does
+        kernel = replace(kernel, returns=None)
     inputs = [parameter.name for parameter in (*kernel.inputs, kernel.variadic) if parameter]
     for name in (*kernel.buffers, *kernel.fixed):
         if name not in inputs:
