@@ -39,7 +39,7 @@ class GraphReader:
     """Reads the graphs of one model, or of one function of it.
 
     `opsets` is what the model or function imports, `functions` the functions that nodes may call,
-    `roles` what each initializer is used for.
+    `roles` what each initializer is used for; those it leaves out are constants.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class GraphReader:
         return self._variable(read_sparse(proto, self._external), scope, described)
 
     def _variable(self, data: Tensor | SparseTensor, scope: Scope, described: Infos) -> Value:
-        role, info = self._roles[data.name], described.get(data.name)
+        role, info = self._roles.get(data.name, Role.CONSTANT), described.get(data.name)
         trainable, constant = role is Role.WEIGHT, role is Role.CONSTANT
         return self._define(
             data.name,

@@ -83,11 +83,13 @@ class _Scan:
     `uses` holds the float initializers, `initializers` the names of all.
     """
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(
+        self, functions: Functions, passing: dict[FunctionKey, set[str]] | None = None
+    ) -> None:
         self.uses: list[_Use] = []
         self.initializers: list[str] = []
         self._functions = functions
-        self._passing: dict[FunctionKey, set[str]] = {}
+        self._passing = {} if passing is None else passing
         self._state: set[str] = set()
 
     def graph(self, graph: onnx.GraphProto, opsets: Mapping[str, int]) -> set[str]:
@@ -135,12 +137,16 @@ class _Scan:
                 yield name
 
     def _function(self, key: FunctionKey) -> set[str]:
-        """The names in a function's body that gradients of its outputs reach."""
+        """The names in a function's body that gradients of its outputs reach.
+
+        Initializers in there are part of the program.
+        """
         if key not in self._passing:
             self._passing[key] = set()  # a function that calls itself is refused elsewhere
             function = self._functions[key]
             opsets = {entry.domain: entry.version for entry in function.opset_import}
-            self._passing[key] = self._reached(function.node, function.output, opsets)
+            inner = _Scan(self._functions, self._passing)
+            self._passing[key] = inner._reached(function.node, function.output, opsets)
         return self._passing[key]
 
 

@@ -1,8 +1,10 @@
 """What a graph goes through before it is compiled."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from hetu.ir import Graph
+from hetu.ir import Graph, Substitution, Value
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.inline import inline
@@ -18,3 +20,12 @@ def prepare(graph: Graph, context: Context) -> Graph:
     """
     check_operators(graph)
     return watch(fold(inline(graph), partial(evaluate, context=context)))
+
+
+def with_fed(graph: Graph, constants: Sequence[Value]) -> Graph:
+    """The graph with some constants as further inputs, in their order: a run gives other values."""
+    if not constants:
+        return graph
+    feeds = [Value(value.name, value.type) for value in constants]
+    copy = Substitution(dict(zip(constants, feeds, strict=True))).graph(graph)
+    return replace(copy, inputs=(*graph.inputs, *feeds))
