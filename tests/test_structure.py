@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import scipy.sparse
 import torch
 from onnx import helper, numpy_helper, parser
 
@@ -170,7 +171,8 @@ def test_every_type_everywhere(element: DType, tmp_path: Path) -> None:
     proto = model(nodes, [info("x")], outputs, tensors, [function])
     for result in run(proto, {"x": array}, tmp_path):
         assert result.dtype == array.dtype
-        assert result.tolist() == array.tolist()
+        same = result.tolist() if is_text else result.tobytes()  # 0 is NaN where there is no 0
+        assert same == (array.tolist() if is_text else array.tobytes())
 
 
 def test_sparse_inputs_and_outputs(tmp_path: Path) -> None:
@@ -179,5 +181,5 @@ def test_sparse_inputs_and_outputs(tmp_path: Path) -> None:
     infos = [helper.make_value_info(name, sparse) for name in ("x", "y")]
     proto = model([helper.make_node("Identity", ["x"], ["y"])], infos[:1], infos[1:])
     x = np.float32([[1, 0], [0, 2]])
-    for feed in (x, torch.tensor(x).to_sparse(), torch.tensor(x).to_sparse_csr()):
+    for feed in (x, torch.tensor(x).to_sparse(), scipy.sparse.csr_matrix(x)):
         np.testing.assert_array_equal(run(proto, {"x": feed}, tmp_path)[0], x)
