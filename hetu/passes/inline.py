@@ -45,57 +45,68 @@ def inline(graph: Graph) -> Graph:
     """
     if not any(map(called_function, (n for inner in nested_graphs(graph) for n in inner.nodes))):
         return graph
-    return _Inliner().graph(graph, _Scope(Substitution()))
+    if _size(graph, {}, 0) > MAX_NODES:
+        raise LimitError(f"the model's functions make more than {MAX_NODES:,} nodes")
+    return _graph(graph, _Scope(Substitution()))
 
 
-class _Inliner:
-    """Walks through a graph and the functions that it calls, and counts what it makes of them."""
+def _size(graph: Graph, sizes: dict[Function, int], depth: int) -> int:
+    """How many nodes a graph has once functions are inlined; `sizes` remembers that of each."""
+    if depth > MAX_NESTING:
+        raise LimitError(f"functions are nested more than {MAX_NESTING} deep")
+    size = 0
+    for function in map(
+        called_function, (n for inner in nested_graphs(graph) for n in inner.nodes)
+    ):
+        if function is not None and function not in sizes:
+            sizes[function] = _size(function.body, sizes, depth + 1)
+        size += 1 if function is None else sizes[function]
+    return size
 
-    def __init__(self) -> None:
-        self._made = 0
 
-    def graph(self, graph: Graph, scope: _Scope) -> Graph:
-        return scope.values.graph(graph, self._nodes(graph.nodes, scope))
+def _graph(graph: Graph, scope: _Scope) -> Graph:
+    return scope.values.graph(graph, _nodes(graph.nodes, scope))
 
-    def _nodes(self, nodes: Iterable[Node], scope: _Scope) -> Iterator[Node]:
-        for node in nodes:
-            function = called_function(node)
-            if function is not None:
-                yield from self._call(node, function, scope)
-            elif scope.attributes is None and not any(node.graphs):
-                yield scope.values.node(node)
-            else:
-                yield self._copied(node, scope)
 
-    def _call(self, node: Node, function: Function, scope: _Scope) -> Iterator[Node]:
-        given = {**function.defaults, **self._attributes(node, scope)}
-        path = _path(node, scope)
-        inner = replace(scope.deeper(), values=Substitution(), attributes=given, path=path)
-        for parameter, value in zip_longest(function.body.inputs, node.inputs):
-            if parameter is not None:
-                inner.values[parameter] = scope.values.optional(value)
-        for value in function.captured:
-            inner.values[value] = scope.values.optional(value)
-        yield from self._nodes(function.body.nodes, inner)
-        for output, result in zip(node.outputs, function.body.outputs, strict=False):
-            if output is not None:
-                scope.values[output] = inner.values.optional(result)
+def _nodes(nodes: Iterable[Node], scope: _Scope) -> Iterator[Node]:
+    for node in nodes:
+        function = called_function(node)
+        if function is not None:
+            yield from _call(node, function, scope)
+        elif scope.attributes is None and not any(node.graphs):
+            yield scope.values.node(node)
+        else:
+            yield _copied(node, scope)
 
-    def _copied(self, node: Node, scope: _Scope) -> Node:
-        self._made += 1
-        if self._made > MAX_NODES:
-            raise LimitError(f"the model's functions make more than {MAX_NODES:,} nodes")
-        inputs = tuple(map(scope.values.optional, node.inputs))
-        attributes = self._attributes(node, scope)
-        return scope.values.copy(node, inputs, attributes, name=_path(node, scope))
 
-    def _attributes(self, node: Node, scope: _Scope) -> Mapping[str, Attribute]:
-        """A node's attributes with references resolved, and without calls in the graphs."""
-        attributes = _resolved(node.attributes, scope.attributes)
-        if not any(node.graphs):
-            return attributes
-        inner = scope.deeper()
-        return with_graphs(attributes, lambda graph: self.graph(graph, inner))
+def _call(node: Node, function: Function, scope: _Scope) -> Iterator[Node]:
+    given = {**function.defaults, **_attributes(node, scope)}
+    path = _path(node, scope)
+    inner = replace(scope.deeper(), values=Substitution(), attributes=given, path=path)
+    for parameter, value in zip_longest(function.body.inputs, node.inputs):
+        if parameter is not None:
+            inner.values[parameter] = scope.values.optional(value)
+    for value in function.captured:
+        inner.values[value] = scope.values.optional(value)
+    yield from _nodes(function.body.nodes, inner)
+    for output, result in zip(node.outputs, function.body.outputs, strict=False):
+        if output is not None:
+            scope.values[output] = inner.values.optional(result)
+
+
+def _copied(node: Node, scope: _Scope) -> Node:
+    inputs = tuple(map(scope.values.optional, node.inputs))
+    attributes = _attributes(node, scope)
+    return scope.values.copy(node, inputs, attributes, name=_path(node, scope))
+
+
+def _attributes(node: Node, scope: _Scope) -> Mapping[str, Attribute]:
+    """A node's attributes with references resolved, and without calls in the graphs."""
+    attributes = _resolved(node.attributes, scope.attributes)
+    if not any(node.graphs):
+        return attributes
+    inner = scope.deeper()
+    return with_graphs(attributes, lambda graph: _graph(graph, inner))
 
 
 def _path(node: Node, scope: _Scope) -> str:
