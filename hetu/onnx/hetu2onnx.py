@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import onnx
 
@@ -28,6 +29,7 @@ from hetu.onnx.files import write_atomically
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import convert_proto, settle_versions
 from hetu.runtime.executor import Executor
+from hetu.runtime.module import GraphModule
 from hetu.types import Dim, TensorType, ValueType
 
 Shapes = Mapping[Value | str, Sequence[Dim]]
@@ -39,8 +41,20 @@ MAX_PROTO_BYTES = 2**31 - 1
 """What protobuf writes as one message."""
 
 
+class Store(Protocol):
+    """The current values of variables: an executor's or a module's store."""
+
+    def __contains__(self, value: Value) -> bool: ...
+
+    def __getitem__(self, value: Value) -> Any: ...
+
+    def is_changed(self, value: Value) -> bool:
+        """Whether the value may differ from the graph's own data."""
+        ...
+
+
 def export(
-    executor: Executor,
+    executor: Executor | GraphModule,
     inputs: Value | Sequence[Value],
     outputs: Value | Sequence[Value],
     path: str | os.PathLike[str],
@@ -51,20 +65,33 @@ def export(
 ) -> onnx.ModelProto:
     """Write what computes `outputs` from `inputs`, with the executor's current values, to `path`.
 
-    The model's inputs are `inputs`, in their order. `input_shapes` gives dimensions by input or
-    name: sizes, names of symbolic dimensions, or None. `metadata` is added to the model's. Also
-    returns the model. Raises `UsageError` where an input is missing and `UnsupportedError` where
-    something has no form in ONNX; then nothing is written.
+    The values may be a module's (`to_module`) too. The model's inputs are `inputs`, in their order.
+    `input_shapes` gives dimensions by input or name: sizes, names of symbolic dimensions, or None.
+    `metadata` is added to the model's. Also returns the model. Raises `UsageError` where an input
+    is missing and `UnsupportedError` where something has no form in ONNX; then nothing is written.
     """
-    graph = _collect(_as_list(inputs), _as_list(outputs))
-    model = _to_proto(executor, graph, input_shapes or {}, metadata or {}, opset)
+    model = make_proto(executor.store, inputs, outputs, opset, input_shapes, metadata)
     if model.ByteSize() > MAX_PROTO_BYTES:
         raise LimitError(f"the model takes {model.ByteSize()} bytes, protobuf writes 2 GiB at most")
     write_atomically(Path(path), model.SerializeToString())
     return model
 
 
-def _as_list(values: Value | Sequence[Value]) -> list[Value]:
+def make_proto(
+    store: Store,
+    inputs: Value | Sequence[Value],
+    outputs: Value | Sequence[Value],
+    opset: int | None = None,
+    input_shapes: Shapes | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The model that `export` writes, with the values of a store."""
+    graph = _collect(as_list(inputs), as_list(outputs))
+    return _to_proto(store, graph, input_shapes or {}, metadata or {}, opset)
+
+
+def as_list(values: Value | Sequence[Value]) -> list[Value]:
+    """One value or several, as a list. Raises `UsageError` for anything else."""
     values = [values] if isinstance(values, Value) else list(values)
     for value in values:
         if not isinstance(value, Value):
@@ -129,7 +156,7 @@ def _in_file_order(initializers: Sequence[Value], file: Graph) -> tuple[Value, .
 
 
 def _to_proto(
-    executor: Executor,
+    store: Store,
     graph: Graph,
     input_shapes: Shapes,
     metadata: Mapping[str, str],
@@ -141,7 +168,7 @@ def _to_proto(
     facts = sources[0] if sources else Model({}, MIN_IR_VERSION, producer_name="hetu")
 
     def data_of(value: Value) -> Tensor | SparseTensor:
-        return _current(executor, value)
+        return _current(store, value)
 
     proto = onnx.ModelProto()
     _write_facts(proto, facts, {**facts.metadata, **metadata})
@@ -179,16 +206,14 @@ def _write_facts(proto: onnx.ModelProto, facts: Model, metadata: Mapping[str, st
         getattr(proto, field).extend(messages)
 
 
-def _current(executor: Executor, value: Value) -> Tensor | SparseTensor:
-    """A variable's data: the file's own, unless the executor has another value."""
-    in_store = value in executor.store
-    if isinstance(value.data, Tensor | SparseTensor) and not (
-        in_store and executor.store.is_changed(value)
-    ):
+def _current(store: Store, value: Value) -> Tensor | SparseTensor:
+    """A variable's data: the file's own, unless the store has another one."""
+    in_store = value in store
+    if isinstance(value.data, Tensor | SparseTensor) and not (in_store and store.is_changed(value)):
         return value.data
     if not in_store:
         raise UsageError(f"{show(value.name)} has no value yet: the executor does not run it")
-    array = to_numpy(executor.store[value])
+    array = to_numpy(store[value])
     if isinstance(value.data, Recipe) or not isinstance(value.data, Tensor):
         return Tensor(array)
     return replace(value.data, array=array)

@@ -1,17 +1,14 @@
 """Leads gradients around the rounding of quantization."""
 
 from hetu.ir import Graph, Node, Substitution, Value, add_outputs
-from hetu.passes.watch import gradient_nodes
 
 
 def straight_through(graph: Graph) -> Graph:
     """The graph with a `StraightThrough` after each DequantizeLinear that undoes a QuantizeLinear.
 
-    Quantized tensors are integers, which autograd does not follow. A graph that takes no gradients
-    stays as it is, and so do pairs with another operator between them.
+    Quantized tensors are integers, which autograd does not follow. Pairs with another operator
+    between them stay as they are.
     """
-    if not gradient_nodes(graph):
-        return graph
     values = Substitution()
     nodes = []
     for node in graph.nodes:
