@@ -60,6 +60,17 @@ class SubExecutor:
         return tuple(value for value in self.graph.inputs if isinstance(value, FeedSource))
 
     @property
+    def seeded(self) -> Mapping[int, torch.Generator]:
+        """The generators of nodes with a seed of their own."""
+        return self._context.seeded
+
+    def generator_of(self, seed: int) -> torch.Generator:
+        """The generator of nodes with this seed."""
+        generator = self._context.generator_of(seed)
+        assert generator is not None
+        return generator
+
+    @property
     def batch_num(self) -> int | None:
         """How many batches the data loaders of this subgraph have; None without any."""
         counts = [source.batch_count(self.name) for source in self.sources]
