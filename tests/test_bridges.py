@@ -18,6 +18,9 @@ import hetu as ht
 from hetu.errors import UnsupportedError, UsageError
 from tests.interop import transformer
 
+ATOL = 1e-5
+"""What rounding leaves of gradients that are zero, as those of the keys' biases in attention."""
+
 
 class TiedMlp(nn.Module):
     def __init__(self) -> None:
@@ -58,7 +61,7 @@ def shaken(module: nn.Module) -> nn.Module:
 
 
 NETS: dict[str, Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]] = {
-    "mlp": lambda: (TiedMlp(), (torch.randn(3, 6),)),
+    "mlp": lambda: (TiedMlp(), (torch.randn(3, 2, 6),)),
     "cnn": lambda: (shaken(Cnn()), (torch.randn(2, 2, 4, 4),)),
     "lstm": lambda: (Lstm(), (torch.randn(2, 4, 6),)),
     "bert": lambda: (transformer.bert()[0], tuple(transformer.bert()[1].values())),
@@ -83,7 +86,7 @@ def assert_same_gradients(net: nn.Module, module: nn.Module, matches: Any, args:
     expected, actual = gradients(net, args), gradients(module, args)
     for name, gradient in expected.items():
         mine = matches[name].to_torch(actual[matches[name].initializer])
-        np.testing.assert_allclose(mine, gradient, rtol=1e-3, atol=1e-3 * np.abs(gradient).max())
+        np.testing.assert_allclose(mine, gradient, rtol=1e-3, atol=ATOL)
 
 
 def test_same_weights_and_gradients(case: Any) -> None:
@@ -97,7 +100,8 @@ def test_same_weights_and_gradients(case: Any) -> None:
 
 
 def test_compiles_in_one_graph(case: Any) -> None:
-    _, net, args, model = case
+    _, _, args, model = case
+    torch.compiler.reset()  # torch keeps eight variants of `forward`, those of all modules together
     for training in (False, True):
         module = ht.onnx.to_module(model).train(training)
         compiled = torch.compile(copy.deepcopy(module), fullgraph=True, backend="aot_eager")
@@ -188,7 +192,7 @@ def load(text: str, **options: Any) -> ht.onnx.LoadedModel:
 
 
 def odd_names() -> ht.onnx.LoadedModel:
-    """Names that `register_parameter` refuses, a shared weight and one that is a method of Module."""
+    """Names that `register_parameter` refuses, a shared weight and a method of Module."""
     names = ["a", "a.b", "a..c", ".d", "e.", "forward", "half.x", "x/y:0", "training"]
     node = onnx.helper.make_node
     nodes = [node("Add", ["x", "a"], ["h0"])]
@@ -204,7 +208,8 @@ def test_state_dict_has_the_names_of_the_file() -> None:
     model = odd_names()
     module, other = ht.onnx.to_module(model), ht.onnx.to_module(model)
     assert set(module.state_dict()) == set(model.variables)
-    assert {name for name, _ in module.named_parameters()} == set(model.variables)
+    named = {name for name, _ in module.named_parameters()}
+    assert named == {name.removeprefix(".") for name in model.variables}  # torch drops that dot
     other.load_state_dict({n: t + 1 for n, t in module.state_dict().items()}, strict=True)
     x = torch.ones(3)
     assert not torch.equal(other(x), module(x))
@@ -220,7 +225,8 @@ def test_state_dict_has_the_names_of_the_file() -> None:
 
 
 LINEAR = """g (float[N, 2] x, float[N, 2] z) => (float[N, 2] y, float[N, 2] s)
-<float[2, 2] w = {1, 2, 3, 4}, float[2] b = {5, 6}> { h = MatMul(x, w) y = Add(h, b) s = Sub(y, z) }"""
+<float[2, 2] w = {1, 2, 3, 4}, float[2] b = {5, 6}> 
+{ h = MatMul(x, w) y = Add(h, b) s = Sub(y, z) }"""
 
 
 def test_inputs_by_order_and_name() -> None:

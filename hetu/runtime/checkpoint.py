@@ -172,9 +172,16 @@ def _load_file(path: Path, training: Training) -> Any:
                 raise ValueError(f"its metadata is {show(facts)}")
             return _load(path, _File(opened), facts, training)
     except (OSError, SafetensorError, ValueError) as error:
-        if path.is_file() and path.open("rb").read(2).startswith(_PICKLES):
+        if _is_pickle(path):
             return _load_original(path, read_pickle(path), training)
         raise UsageError(f"{show(str(path))} is no checkpoint: {error}") from error
+
+
+def _is_pickle(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(2).startswith(_PICKLES)
 
 
 def _load(

@@ -162,11 +162,14 @@ def _device(values: Sequence[Any]) -> torch.device:
 
 
 def _likes(contents: Sequence[Any]) -> tuple[Like | None, ...] | None:
-    """The shapes and types that a tracer is to make a program for; None where nothing traces."""
+    """The shapes and types that a tracer is to make a program for; None where nothing traces.
+
+    A tracer may hold a size open; `range` makes it settle on one.
+    """
     if not torch.compiler.is_compiling():
         return None
     return tuple(
-        (tuple(int(size) for size in content.shape), content.dtype)
+        (tuple(len(range(size)) for size in content.shape), content.dtype)
         if isinstance(content, torch.Tensor)
         else None
         for content in contents
