@@ -3,6 +3,7 @@
 import builtins
 import keyword
 import re
+from collections.abc import Collection
 
 import onnx
 import pytest
@@ -52,16 +53,17 @@ def test_inputs(kernel: Kernel) -> None:
     schema = schema_of(kernel)
     option = onnx.defs.OpSchema.FormalParameterOption
     plain = [i for i in schema.inputs if i.option != option.Variadic]
-    assert [p.name for p in kernel.inputs] == [argument_name(i.name) for i in plain]
+    names = [argument_name(i.name, schema.attributes) for i in plain]
+    assert [p.name for p in kernel.inputs] == names
     for parameter, formal in zip(kernel.inputs, plain, strict=True):
         assert parameter.required == (formal.option == option.Single), parameter.name
     assert (kernel.variadic is not None) == (len(plain) < len(schema.inputs))
 
 
-def argument_name(name: str) -> str:
-    """An input's name in Python: lower case, with an underscore where Python has the word."""
+def argument_name(name: str, attributes: Collection[str]) -> str:
+    """An input's name in Python: lower case, with an underscore where the word is taken."""
     lower = name.lower()
-    return f"{lower}_" if keyword.iskeyword(lower) else lower
+    return f"{lower}_" if keyword.iskeyword(lower) or lower in attributes else lower
 
 
 @standard
