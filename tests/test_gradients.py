@@ -1,11 +1,12 @@
 """Gradients as values of the graph."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import hetu as ht
-from hetu.errors import UsageError
+from hetu.errors import ModelError, UsageError
 
 X = np.float32([[0.5, -1.0, 2.0], [1.5, 0.2, -0.3]])
 W = np.float32([[1.0, 2.0], [-0.5, 0.3], [0.7, -1.1]])
@@ -92,3 +93,42 @@ def test_seeds_must_match() -> None:
     x = ht.Variable(name="x")
     with pytest.raises(UsageError, match="1 outputs, but 2 seeds"):
         ht.gradients(x, [x], insert_grad=[x, x])
+
+
+GRADIENT_MODEL = """
+<ir_version: 8, opset_import: ["": 17, "ai.onnx.preview.training": 1]>
+agraph (float[N] x, float[N] z, float[N] at) => (float y, float[N] dx, float[N] d2x, float[N] there)
+<float[1] three = {3}> {
+    d2x, dxz = ai.onnx.preview.training.Gradient <xs = ["x", "z"], y = "dx"> (x, z)
+    cube = Pow (x, three)
+    terms = Mul (cube, z)
+    y = ReduceSum <keepdims = 0> (terms)
+    dx = ai.onnx.preview.training.Gradient <xs = ["x"], zs = ["z"], y = "y"> (x, z)
+    there = ai.onnx.preview.training.Gradient <xs = ["x"], zs = ["z"], y = "y"> (at, z)
+}
+"""
+
+
+def test_as_operators_of_a_file() -> None:
+    """First and second derivatives of sum(x**3 * z), also at another place than the graph's."""
+    model = ht.onnx.load_onnx(onnx.parser.parse_model(GRADIENT_MODEL), trainable=False)
+    x, z, at = X[0], X[1], W[:, 0]
+    feeds = {"x": x, "z": z, "at": at}
+    results = ht.Executor(list(model.outputs.values())).run(
+        feed_dict=feeds, convert_to_numpy_ret_vals=True
+    )
+    expected = (x**3 * z).sum(), 3 * x**2 * z, 6 * x * z, 3 * at**2 * z
+    for ours, theirs in zip(results, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('zs = ["z"], ', "", "one for each input"),
+        ('zs = ["z"]', 'zs = ["nowhere"]', "'nowhere', which nothing produces"),
+    ],
+)
+def test_as_operators_of_a_broken_file(old: str, new: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        ht.onnx.load_onnx(onnx.parser.parse_model(GRADIENT_MODEL.replace(old, new)))

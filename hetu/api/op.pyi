@@ -1007,6 +1007,17 @@ def GlobalMaxPool(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Gradient(  # noqa: N802
+    *inputs: Any,
+    xs: list[str] | tuple[str, ...],
+    y: str,
+    zs: list[str] | tuple[str, ...] = (),
+    part: Graph,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+    domain: str = "ai.onnx.preview.training",
+) -> Any: ...
 def Greater(  # noqa: N802
     a: Any,
     b: Any,

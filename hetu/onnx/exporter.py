@@ -58,7 +58,7 @@ class GraphWriter:
             op_type=node.op_type,
             input=[self._name(value) for value in node.inputs],
             output=[self._name(value) for value in node.outputs],
-            attribute=[self.attribute(name, a) for name, a in node.attributes.items()],
+            attribute=[self.attribute(n, a) for n, a in node.attributes.items() if not a.derived],
         )
         fill(proto, name=node.name, domain=node.domain, overload=node.overload, doc_string=node.doc)
         write_metadata(node.metadata, proto.metadata_props)

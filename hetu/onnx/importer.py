@@ -18,6 +18,7 @@ from hetu.ir import (
     Tensor,
     add_outputs,
 )
+from hetu.onnx.derivative import differentiated_part
 from hetu.onnx.order import sorted_nodes
 from hetu.onnx.proto import (
     ReadExternal,
@@ -100,7 +101,7 @@ class GraphReader:
         node = Node(
             proto.op_type,
             tuple(find_value(name, scopes) if name else None for name in proto.input),
-            {a.name: self._attribute(a, scopes) for a in proto.attribute},
+            self._attributes(proto, scopes),
             domain=proto.domain,
             version=self._version(proto),
             overload=proto.overload,
@@ -130,6 +131,10 @@ class GraphReader:
     def _function(self, proto: onnx.NodeProto) -> Function | None:
         key = (proto.domain, proto.op_type, proto.overload)
         return self._functions.get(key) or self._body_of(proto, self._version(proto))
+
+    def _attributes(self, proto: onnx.NodeProto, scopes: Sequence[Scope]) -> dict[str, Attribute]:
+        attributes = {a.name: self._attribute(a, scopes) for a in proto.attribute}
+        return attributes | differentiated_part(proto, lambda name: find_value(name, scopes))
 
     def _attribute(self, proto: onnx.AttributeProto, scopes: Sequence[Scope]) -> Attribute:
         return read_attribute(proto, self._external, lambda graph: self.graph(graph, scopes))
