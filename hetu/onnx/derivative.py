@@ -1,11 +1,11 @@
-"""`Gradient` of ai.onnx.preview.training, which names the part of a graph that it differentiates."""
+"""`Gradient` of ai.onnx.preview.training, which names the part of a graph to differentiate."""
 
 from collections.abc import Callable
 
 import onnx
 
 from hetu.errors import ModelError, show
-from hetu.ir import Attribute, Graph, Node, Substitution, Value, needed_nodes
+from hetu.ir import Attribute, Graph, Substitution, Value, needed_nodes
 
 OPERATOR = ("ai.onnx.preview.training", "Gradient")
 
