@@ -8,7 +8,8 @@ A family's file in `tests/versions` holds one function per operator:
         return Call([x], {"axis": random.axis(x)})
 
 It is called several times per version, each time with another `random`, and chooses shapes, types
-and attributes that are valid in that version.
+and attributes that are valid in that version. Hypothesis makes the choices, so that it can look for
+the simplest call that fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies
+from hypothesis.strategies import DataObject
 
 RTOL, ATOL = 1e-4, 1e-5
 
@@ -29,6 +32,8 @@ class Call:
     `constants` are the positions of inputs that are written into the model as initializers,
     `optionals` those of inputs whose type is optional.
     Attribute values are Python numbers, strings, lists, numpy arrays, graphs or types.
+    `later` is a later version and the call that means the same in it: ONNX Runtime runs that where
+    it does not have the version itself.
     """
 
     inputs: Sequence[Feed | None]
@@ -38,17 +43,26 @@ class Call:
     optionals: Sequence[int] = ()
     rtol: float = RTOL
     atol: float = ATOL
+    later: "tuple[int, Call] | None" = None
 
 
-@dataclass
 class Random:
-    """Draws shapes and values."""
+    """Draws shapes and attributes, and makes numbers for tensors.
 
-    source: np.random.Generator
+    `source` is for contents of tensors alone: to hypothesis, each is one number, its seed.
+    """
+
+    def __init__(self, data: DataObject) -> None:
+        self._data = data
+        self.source = np.random.default_rng(data.draw(strategies.integers(0, 2**16 - 1)))
 
     def integer(self, low: int, high: int) -> int:
         """An integer, `high` included."""
-        return int(self.source.integers(low, high, endpoint=True))
+        return self._data.draw(strategies.integers(low, high))
+
+    def permutation(self, count: int) -> list[int]:
+        """The integers below `count` in any order."""
+        return self._data.draw(strategies.permutations(range(count)))
 
     def choice(self, *options: Any) -> Any:
         """One of the options."""

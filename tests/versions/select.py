@@ -18,7 +18,7 @@ ONE_HOT_TYPES = (
 @example("Slice")
 def slice_(random: Random, version: int) -> Call:
     x = random.floats(rank=random.integer(1, 4), dtype=random.choice(np.float32, np.int64))
-    axes = random.source.permutation(x.ndim)[: random.integer(1, x.ndim)]
+    axes = random.permutation(x.ndim)[: random.integer(1, x.ndim)]
     signs = [random.choice(1, 1, -1) if version >= 10 else 1 for _ in axes]
     starts, ends, steps = [], [], []
     for sign in signs:

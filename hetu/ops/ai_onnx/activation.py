@@ -161,7 +161,7 @@ def hardmax_1(input: Tensor, *, axis: int = 1) -> Tensor:
     return hardmax(input.flatten(axis)).reshape(input.shape)
 
 
-@op("ThresholdedRelu", since=10)
+@op("ThresholdedRelu")
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     return F.threshold(x, alpha, 0)
 

@@ -152,7 +152,7 @@ def instance_normalization(
     return torch.group_norm(input, channels, scale, b, epsilon, torch.backends.cudnn.enabled)
 
 
-@op("LayerNormalization", since=17)
+@op("LayerNormalization")  # of ONNX since 17; ONNX Runtime writes it into models before that too
 def layer_normalization(
     x: Tensor,
     scale: Tensor,
@@ -245,3 +245,13 @@ def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
     count = math.prod(x.shape[axis] for axis in axes)
     deviation = torch.linalg.vector_norm(centered, 2, axes, keepdim=True) / math.sqrt(count)
     return centered / (deviation + 1e-9)
+
+
+@op("MeanVarianceNormalization")
+def mean_variance_normalization_1(
+    input: Tensor, *, across_channels: bool = False, normalize_variance: bool = True
+) -> Tensor:
+    axes = tuple(range(1 if across_channels else 2, input.ndim))
+    if normalize_variance:
+        return mean_variance_normalization(input, axes=axes)
+    return input - input.mean(axes, keepdim=True)

@@ -40,6 +40,12 @@ def slice_1(data: Tensor, *, ends: Ints, starts: Ints, axes: Ints | None = None)
     return slice_(data, starts, ends, axes)
 
 
+@op("DynamicSlice")
+def dynamic_slice(data: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None) -> Tensor:
+    """The experimental operator that became Slice."""
+    return slice_(data, starts, ends, axes)
+
+
 @op("OneHot", since=11)
 def one_hot(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
     indices = indices.long()
