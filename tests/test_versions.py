@@ -18,7 +18,7 @@ from hetu.ops.registry import kernels
 from hetu.runtime.executor import Executor
 from hetu.types import dtype
 from tests.support.backend import assert_equal
-from tests.support.examples import EXAMPLES, Call, Feed, Random
+from tests.support.examples import Call, Feed, Random, find_example
 from tests.support.exceptions import expect_failure
 
 DOMAINS = ("", "ai.onnx.ml", "com.microsoft")
@@ -37,10 +37,14 @@ CALLS = settings(
 )  # fmt: skip
 
 NOT_IMPLEMENTED = (ort.NotImplemented, ort.InvalidGraph, ort.Fail)
-REASONS = ("NOT_IMPLEMENTED", "is under development", "No Op registered", "is deprecated")
+REASONS = (
+    "NOT_IMPLEMENTED", "is under development", "No Op registered", "is deprecated",
+    "InsertedPrecisionFreeCast",  # its own Cast is of version 6: no float16 before that
+    "type inference failed",  # of Cast-1, whose type is a string
+)  # fmt: skip
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """ONNX Runtime does not have the operator in this version."""
 
 
@@ -65,23 +69,29 @@ def _versions() -> Iterator[tuple[str, str, int]]:
 @pytest.mark.parametrize(("domain", "op_type", "version"), versions(), ids=lambda part: str(part))
 def test_version(domain: str, op_type: str, version: int, request: pytest.FixtureRequest) -> None:
     expect_failure(request, "versions", f"{op_type}-{version}")
-    make = EXAMPLES.get((domain, op_type))
+    make = find_example(domain, op_type, version)
     assert make is not None, f"tests/versions has no example of {op_type}"
+
+    unavailable: dict[bool, str] = {}
 
     @CALLS
     @given(strategies.data())
     def agree(data: DataObject) -> None:
         call = hinted(make(Random(data), version), domain, op_type, version)
-        where = f"attributes {call.attributes}"
         try:
             expected = oracle(call, domain, op_type, version)
-        except Unavailable as error:
-            pytest.skip(f"ONNX Runtime: {error}")
-        model = build(call, domain, op_type, version)
-        for i, (ours, theirs) in enumerate(zip(run(model, feeds(call)), expected, strict=True)):
-            assert_equal(ours, theirs, f"output {i}, {where}", call.rtol, call.atol)
+        except UnavailableError as error:
+            unavailable[True] = str(error)
+            return
+        unavailable[False] = ""
+        results = run(build(call, domain, op_type, version), feeds(call))
+        for i, (ours, theirs) in enumerate(zip(results, expected, strict=True)):
+            where = f"output {i}, attributes {call.attributes}"
+            assert_equal(ours, theirs, where, call.rtol, call.atol)
 
     agree()
+    if False not in unavailable:
+        pytest.skip(f"ONNX Runtime: {unavailable[True]}")
 
 
 def hinted(call: Call, domain: str, op_type: str, version: int) -> Call:
@@ -103,7 +113,7 @@ def oracle(call: Call, domain: str, op_type: str, version: int) -> Sequence[obje
         if not any(reason in str(error) for reason in REASONS):
             raise
         if call.later is None:
-            raise Unavailable(error) from error
+            raise UnavailableError(error) from error
         version, later = call.later
         return oracle(later, domain, op_type, version)
     return session.run(None, feeds(call))

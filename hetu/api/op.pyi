@@ -60,6 +60,15 @@ def Add(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Affine(  # noqa: N802
+    x: Any,
+    *,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def AffineGrid(  # noqa: N802
     theta: Any,
     size: Any,
@@ -543,6 +552,15 @@ def Cosh(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def Crop(  # noqa: N802
+    input: Any,
+    *,
+    border: list[int] | tuple[int, ...],
+    scale: list[int] | tuple[int, ...] | None = None,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def CropAndResize(  # noqa: N802
     x: Any,
     rois: Any,
@@ -704,6 +722,16 @@ def DynamicQuantizeMatMul(  # noqa: N802
     name: str = ...,
     version: int = ...,
     domain: str = "com.microsoft",
+) -> Value: ...
+def DynamicSlice(  # noqa: N802
+    data: Any,
+    starts: Any,
+    ends: Any,
+    axes: Any = None,
+    *,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
 ) -> Value: ...
 def DynamicTimeWarping(  # noqa: N802
     input: Any,
@@ -1174,6 +1202,15 @@ def ImageDecoder(  # noqa: N802
     encoded_stream: Any,
     *,
     pixel_format: str = 'RGB',
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def ImageScaler(  # noqa: N802
+    input: Any,
+    *,
+    bias: list[float] | tuple[float, ...],
+    scale: float = 1.0,
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
@@ -1897,6 +1934,15 @@ def Pad(  # noqa: N802
     name: str = ...,
     version: int = ...,
 ) -> Value: ...
+def ParametricSoftplus(  # noqa: N802
+    x: Any,
+    *,
+    alpha: float,
+    beta: float,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
 def Pow(  # noqa: N802
     x: Any,
     y: Any,
@@ -2563,6 +2609,23 @@ def SampleOp(  # noqa: N802
     name: str = ...,
     version: int = ...,
     domain: str = "com.microsoft",
+) -> Value: ...
+def Scale(  # noqa: N802
+    input: Any,
+    *,
+    scale: float = 1.0,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
+) -> Value: ...
+def ScaledTanh(  # noqa: N802
+    input: Any,
+    *,
+    alpha: float,
+    beta: float,
+    outputs: int | None = None,
+    name: str = ...,
+    version: int = ...,
 ) -> Value: ...
 def Scaler(  # noqa: N802
     x: Any,

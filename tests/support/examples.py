@@ -111,14 +111,24 @@ class Random:
 
 
 Example = Callable[[Random, int], Call]
-EXAMPLES: dict[tuple[str, str], Example] = {}
+ALWAYS = 10**6
+EXAMPLES: dict[tuple[str, str], dict[int, Example]] = {}
 
 
-def example(op_type: str, domain: str = "") -> Callable[[Example], Example]:
-    """Register the decorated function as the maker of calls of an operator."""
+def example(op_type: str, domain: str = "", before: int = ALWAYS) -> Callable[[Example], Example]:
+    """Register the decorated function as the maker of calls of an operator.
+
+    One for the versions `before` some version goes before one for all.
+    """
 
     def register(function: Example) -> Example:
-        EXAMPLES[domain, op_type] = function
+        EXAMPLES.setdefault((domain, op_type), {})[before] = function
         return function
 
     return register
+
+
+def find_example(domain: str, op_type: str, version: int) -> Example | None:
+    """The maker of calls of an operator in a version, if there is one."""
+    makers = EXAMPLES.get((domain, op_type), {})
+    return makers.get(min((before for before in makers if before > version), default=0))

@@ -9,6 +9,8 @@ from hetu.ops.broadcast import aligned
 from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import op
 
+LARGEST = torch.finfo(torch.float32).max
+
 
 @op("Add", since=7)
 def add(a: Tensor, b: Tensor) -> Tensor:
@@ -177,10 +179,10 @@ def clip(
 
 
 @op("Clip")
-def clip_1(input: Tensor, *, min: float | None = None, max: float | None = None) -> Tensor:
+def clip_1(input: Tensor, *, min: float = -LARGEST, max: float = LARGEST) -> Tensor:
     return clip(input, _bound(input, min), _bound(input, max))
 
 
-def _bound(x: Tensor, bound: float | None) -> Tensor | None:
+def _bound(x: Tensor, bound: float) -> Tensor:
     # made in float32 as the attribute is: bounds beyond float16 become infinite there
-    return None if bound is None else torch.full((), bound, device=x.device).to(x.dtype)
+    return torch.full((), bound, device=x.device).to(x.dtype)

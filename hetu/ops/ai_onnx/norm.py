@@ -251,7 +251,8 @@ def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
 def mean_variance_normalization_1(
     input: Tensor, *, across_channels: bool = False, normalize_variance: bool = True
 ) -> Tensor:
-    axes = tuple(range(1 if across_channels else 2, input.ndim))
+    """The experimental operator: without `across_channels`, each channel of the batch by itself."""
+    axes = tuple(axis for axis in range(input.ndim) if across_channels or axis != 1)
     if normalize_variance:
         return mean_variance_normalization(input, axes=axes)
     return input - input.mean(axes, keepdim=True)
