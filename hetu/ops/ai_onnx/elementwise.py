@@ -175,7 +175,14 @@ def clip(
     if unsigned:
         lower = input if min is None else max_(input, min, unsigned=True)
         return lower if max is None else min_(lower, max, unsigned=True)
-    return input if min is None and max is None else torch.clamp(input, min, max)
+    if not input.is_floating_point():
+        return input if min is None and max is None else torch.clamp(input, min, max)
+    # a bound that is not given is the type's last finite number: infinity is beyond it
+    last = torch.finfo(input.dtype).max
+    if min is None and max is None:
+        return torch.clamp(input, -last, last)
+    lower = input.new_full((), -last) if min is None else min
+    return torch.clamp(input, lower, input.new_full((), last) if max is None else max)
 
 
 @op("Clip")

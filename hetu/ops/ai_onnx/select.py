@@ -118,9 +118,10 @@ def unique(
 ) -> tuple[Tensor, Indices | None, Indices | None, Indices | None]:
     if axis is None:
         x, axis = x.reshape(-1), 0
-    _, inverse, counts = torch.unique(
-        ordered(x.detach(), unsigned), return_inverse=True, return_counts=True, dim=axis
+    keys, dim = (
+        (ordered(x.detach(), unsigned), axis) if x.numel() else (x.new_zeros(x.shape[axis]), 0)
     )
+    _, inverse, counts = torch.unique(keys, return_inverse=True, return_counts=True, dim=dim)
     positions = torch.arange(inverse.shape[0], device=x.device)
     last = torch.full_like(counts, inverse.shape[0])
     first = last.scatter_reduce(0, inverse, positions, "amin")
