@@ -103,8 +103,7 @@ def _distinct_keys(x: torch.Tensor, axis: int, largest: bool) -> torch.Tensor:
         x = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     ranks = torch.arange(x.shape[axis], device=x.device)
     ranks = ranks.reshape(-1, *(1,) * (x.ndim - axis - 1))
-    keys = x.long() << 32
-    return keys - ranks if largest else keys + ranks
+    return (x.long() << 32) + (ranks.flip(0) if largest else ranks)
 
 
 @op("TopK")
