@@ -555,7 +555,7 @@ def Cosh(  # noqa: N802
 def Crop(  # noqa: N802
     input: Any,
     *,
-    border: list[int] | tuple[int, ...],
+    border: list[int] | tuple[int, ...] = (0, 0, 0, 0),
     scale: list[int] | tuple[int, ...] | None = None,
     outputs: int | None = None,
     name: str = ...,
@@ -1209,7 +1209,7 @@ def ImageDecoder(  # noqa: N802
 def ImageScaler(  # noqa: N802
     input: Any,
     *,
-    bias: list[float] | tuple[float, ...],
+    bias: list[float] | tuple[float, ...] = (),
     scale: float = 1.0,
     outputs: int | None = None,
     name: str = ...,
@@ -1937,8 +1937,8 @@ def Pad(  # noqa: N802
 def ParametricSoftplus(  # noqa: N802
     x: Any,
     *,
-    alpha: float,
-    beta: float,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,
@@ -2621,8 +2621,8 @@ def Scale(  # noqa: N802
 def ScaledTanh(  # noqa: N802
     input: Any,
     *,
-    alpha: float,
-    beta: float,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     outputs: int | None = None,
     name: str = ...,
     version: int = ...,

@@ -13,12 +13,12 @@ def affine(x: Tensor, *, alpha: float = 1.0, beta: float = 0.0) -> Tensor:
 
 
 @op("ParametricSoftplus")
-def parametric_softplus(x: Tensor, *, alpha: float, beta: float) -> Tensor:
+def parametric_softplus(x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
     return alpha * torch.logaddexp(beta * x, torch.zeros_like(x))
 
 
 @op("ScaledTanh")
-def scaled_tanh(input: Tensor, *, alpha: float, beta: float) -> Tensor:
+def scaled_tanh(input: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
     return alpha * torch.tanh(beta * input)
 
 
@@ -28,12 +28,12 @@ def scale(input: Tensor, *, scale: float = 1.0) -> Tensor:
 
 
 @op("ImageScaler")
-def image_scaler(input: Tensor, *, bias: Floats, scale: float = 1.0) -> Tensor:
-    return input * scale + input.new_tensor(bias).reshape(-1, 1, 1)
+def image_scaler(input: Tensor, *, bias: Floats = (), scale: float = 1.0) -> Tensor:
+    return input * scale + input.new_tensor(bias or (0.0,)).reshape(-1, 1, 1)
 
 
 @op("Crop")
-def crop(input: Tensor, *, border: Ints, scale: Ints | None = None) -> Tensor:
+def crop(input: Tensor, *, border: Ints = (0, 0, 0, 0), scale: Ints | None = None) -> Tensor:
     """`border` is left, top, right, bottom; of a `scale`, height and width, only left and top."""
     left, top, right, bottom = border
     height, width = (

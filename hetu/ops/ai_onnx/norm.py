@@ -152,7 +152,7 @@ def instance_normalization(
     return torch.group_norm(input, channels, scale, b, epsilon, torch.backends.cudnn.enabled)
 
 
-@op("LayerNormalization")  # of ONNX since 17; ONNX Runtime writes it into models before that too
+@op("LayerNormalization", since=17)
 def layer_normalization(
     x: Tensor,
     scale: Tensor,
