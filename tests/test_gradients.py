@@ -1,5 +1,7 @@
 """Gradients as values of the graph."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
@@ -105,3 +107,23 @@ def test_of_constants_that_others_are_computed_from() -> None:
     gradients = ht.gradients(model.outputs["y"], [model.variables["temperature"]])
     (result,) = run(*gradients, x=np.float32([1, 2]))
     np.testing.assert_allclose(result, 3 * np.exp(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("operator", "of"), [("Softmax", torch.softmax), ("LogSoftmax", torch.log_softmax)]
+)
+def test_of_rows_that_are_masked_whole(operator: str, of: Callable[..., torch.Tensor]) -> None:
+    """The softmax of a row of -inf is NaN; where 0 takes its place, no NaN comes back."""
+    scores = np.float32([[0.5, -1.0, 2.0], [-np.inf, -np.inf, -np.inf], [1.0, 0.2, 0.5]])
+    x = ht.Variable(name="x")
+    y = getattr(ht.op, operator)(x)
+    y = ht.op.Where(ht.op.IsNaN(y), np.float32(0), y)
+    (once,) = ht.gradients(y * y * y, [x])
+    (twice,) = ht.gradients(once * once, [x])
+
+    t = torch.tensor(scores[[0, 2]], requires_grad=True)
+    (first,) = torch.autograd.grad(of(t, -1).pow(3).sum(), t, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), t)
+    for ours, theirs in zip(run(once, twice, x=scores), (first, second), strict=True):
+        np.testing.assert_array_equal(ours[1], 0)
+        np.testing.assert_allclose(ours[[0, 2]], theirs.detach(), rtol=1e-5, atol=1e-6)

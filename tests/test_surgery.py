@@ -38,7 +38,8 @@ def write(inputs: Any, outputs: Any, path: Path, **options: Any) -> onnx.ModelPr
 
 
 MODEL = """<ir_version: 8, opset_import: ["" : 17], metadata_props: ["by": "someone"]>
-g (float[N, 3] x) => (float[N, 3] y, float[N, 3] extra) <float[3] w = {1, 2, 3}, float[3] b = {5, 5, 5}>
+g (float[N, 3] x) => (float[N, 3] y, float[N, 3] extra)
+<float[3] w = {1, 2, 3}, float[3] b = {5, 5, 5}>
 {
    scaled = Mul (x, w)
    hidden = Relu (scaled)

@@ -33,9 +33,9 @@ def name_values(graph: Graph) -> dict[Value, str]:
     """A name for every value in a graph and in the graphs inside it.
 
     Values of a file keep their names, also where a name stands for different values in different
-    branches. A second value of that name in one graph, a copy or another file's, gets another. Values
-    made by hand get what is left, called after themselves or after the operator that makes or uses
-    them.
+    branches. A second value of that name in one graph, a copy or another file's, gets another.
+    Values made by hand get what is left, called after themselves or after the operator that makes
+    or uses them.
     """
     homes = _homes(graph)
     hints = _hints(graph)

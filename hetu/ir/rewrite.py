@@ -114,18 +114,21 @@ def _remade(graph: Graph, change: Callable[[Value], Value], values: dict[Value, 
     def find(value: Value | None) -> Value | None:
         return value and values.get(value, value)
 
+    def inside(inner: Graph) -> Graph:
+        return _remade(inner, change, values)
+
     for leaf in dict.fromkeys((*graph.inputs, *graph.initializers)):
         values[leaf] = replace(change(leaf), serial=next_serial())
     nodes = []
     for node in graph.nodes:
-        attributes = with_graphs(node.attributes, lambda g: _remade(g, change, values))
+        attributes = with_graphs(node.attributes, inside)
         inputs = tuple(map(find, node.inputs))
         fresh = replace(node, inputs=inputs, attributes=attributes, serial=next_serial())
-        values |= {
-            old: replace(change(old), node=fresh, serial=next_serial())
+        values.update(
+            (old, replace(change(old), node=fresh, serial=next_serial()))
             for old in node.outputs
             if old is not None
-        }
+        )
         nodes.append(add_outputs(fresh, tuple(map(find, node.outputs))))
     return replace(
         graph,

@@ -16,7 +16,8 @@ from hetu.runtime.evaluate import evaluate
 def prepare(graph: Graph, context: Context, is_differentiated: bool = False) -> Graph:
     """The copy of a graph that is compiled: without calls of functions, with constants folded.
 
-    `is_differentiated` says that gradients are taken of its results. Raises `UnsupportedError`, which lists all, where it has operators that nothing can run.
+    `is_differentiated` says that gradients are taken of its results. Raises `UnsupportedError`,
+    which lists all, where it has operators that nothing can run.
     """
     check_operators(graph)
     graph = inline(graph)

@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
-KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted")
+KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted", "real")
 RTOL, ATOL = 1e-3, 1e-5
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 """The distance from 1 to the next number, in the types where it exceeds the suite's tolerance."""
@@ -32,7 +32,13 @@ class Case:
         """The model, loaded anew."""
         if self.source.model is not None:
             return self.source.model
-        return onnx.load(Path(self.source.model_dir) / "model.onnx")
+        return onnx.load(self._path)
+
+    @property
+    def _path(self) -> Path:
+        if self.source.model_dir is None:
+            return Path(onnx.__file__).parents[1] / self.source.url
+        return Path(self.source.model_dir) / "model.onnx"
 
     def data_sets(self) -> Iterator[tuple[list[Any], list[Any]]]:
         """Inputs and expected outputs, in the model's order."""
@@ -41,6 +47,9 @@ class Case:
                 yield [_array(x) for x in inputs], [_array(x) for x in outputs]
             return
         graph = self.model.graph
+        if self.source.model_dir is None:
+            yield _ramps(graph), [_read(self._path.with_name(f"{self._path.stem}_output_0.pb"))]
+            return
         for folder in sorted(Path(self.source.model_dir).glob("test_data_set_*")):
             yield (
                 [_read(p, graph.input[i].type) for i, p in enumerate(_numbered(folder, "input"))],
@@ -57,9 +66,20 @@ def _numbered(folder: Path, stem: str) -> list[Path]:
     return sorted(folder.glob(f"{stem}_*.pb"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
 
 
-def _read(path: Path, type_proto: onnx.TypeProto) -> Any:
+def _ramps(graph: onnx.GraphProto) -> list[np.ndarray]:
+    """What the suite feeds to models without inputs in files: numbers that rise from 0 to 1."""
+    weights = {tensor.name for tensor in graph.initializer}
+    types = [value.type.tensor_type for value in graph.input if value.name not in weights]
+    shapes = [[dim.dim_value for dim in tensor.shape.dim] for tensor in types]
+    return [
+        (np.arange(np.prod(shape)) / np.prod(shape)).reshape(shape).astype(np.float32)
+        for shape in shapes
+    ]
+
+
+def _read(path: Path, type_proto: onnx.TypeProto | None = None) -> Any:
     data = path.read_bytes()
-    match type_proto.WhichOneof("value"):
+    match type_proto and type_proto.WhichOneof("value"):
         case "sequence_type":
             return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
         case "optional_type":
@@ -71,7 +91,7 @@ def _read(path: Path, type_proto: onnx.TypeProto) -> Any:
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    """Every case of the suite but the real models."""
+    """Every case of the suite."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(

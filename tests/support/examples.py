@@ -8,7 +8,8 @@ A family's file in `tests/versions` holds one function per operator:
         return Call([x], {"axis": random.axis(x)})
 
 It is called several times per version, each time with another `random`, and chooses shapes, types
-and attributes that are valid in that version.
+and attributes that are valid in that version. Hypothesis makes the choices, so that it can look for
+the simplest call that fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies
+from hypothesis.strategies import DataObject
 
 RTOL, ATOL = 1e-4, 1e-5
 
@@ -30,6 +33,8 @@ class Call:
     `optionals` those of inputs whose type is optional. `shared` says which outputs ONNX Runtime
     wants in the memory of which inputs.
     Attribute values are Python numbers, strings, lists, numpy arrays, graphs or types.
+    `later` is a later version and the call that means the same in it: ONNX Runtime runs that where
+    it does not have the version itself.
     """
 
     inputs: Sequence[Feed | None]
@@ -40,17 +45,26 @@ class Call:
     shared: dict[int, int] = field(default_factory=dict)
     rtol: float = RTOL
     atol: float = ATOL
+    later: "tuple[int, Call] | None" = None
 
 
-@dataclass
 class Random:
-    """Draws shapes and values."""
+    """Draws shapes and attributes, and makes numbers for tensors.
 
-    source: np.random.Generator
+    `source` is for contents of tensors alone: to hypothesis, each is one number, its seed.
+    """
+
+    def __init__(self, data: DataObject) -> None:
+        self._data = data
+        self.source = np.random.default_rng(data.draw(strategies.integers(0, 2**16 - 1)))
 
     def integer(self, low: int, high: int) -> int:
         """An integer, `high` included."""
-        return int(self.source.integers(low, high, endpoint=True))
+        return self._data.draw(strategies.integers(low, high))
+
+    def permutation(self, count: int) -> list[int]:
+        """The integers below `count` in any order."""
+        return self._data.draw(strategies.permutations(range(count)))
 
     def choice(self, *options: Any) -> Any:
         """One of the options."""
@@ -99,14 +113,24 @@ class Random:
 
 
 Example = Callable[[Random, int], Call]
-EXAMPLES: dict[tuple[str, str], Example] = {}
+ALWAYS = 10**6
+EXAMPLES: dict[tuple[str, str], dict[int, Example]] = {}
 
 
-def example(op_type: str, domain: str = "") -> Callable[[Example], Example]:
-    """Register the decorated function as the maker of calls of an operator."""
+def example(op_type: str, domain: str = "", before: int = ALWAYS) -> Callable[[Example], Example]:
+    """Register the decorated function as the maker of calls of an operator.
+
+    One for the versions `before` some version goes before one for all.
+    """
 
     def register(function: Example) -> Example:
-        EXAMPLES[domain, op_type] = function
+        EXAMPLES.setdefault((domain, op_type), {})[before] = function
         return function
 
     return register
+
+
+def find_example(domain: str, op_type: str, version: int) -> Example | None:
+    """The maker of calls of an operator in a version, if there is one."""
+    makers = EXAMPLES.get((domain, op_type), {})
+    return makers.get(min((before for before in makers if before > version), default=0))

@@ -44,7 +44,7 @@ def near(inputs: Sequence[Any], attributes: dict[str, Any], steps: int = 8, **mo
 
 def some(random: Random, values: Sequence[Any]) -> list[Any]:
     """Some of the values, each at most once, in any order."""
-    order = random.source.permutation(len(values))[: random.integer(1, len(values))]
+    order = random.permutation(len(values))[: random.integer(1, len(values))]
     return [values[i] for i in order]
 
 
@@ -228,7 +228,7 @@ def transform(random: Random, count: int) -> dict[str, Any]:
 def classes(random: Random, count: int, ints: str = "classlabels_ints") -> dict[str, Any]:
     """Labels."""
     return random.choice(
-        {ints: random.source.permutation(20)[:count].tolist()},
+        {ints: random.permutation(20)[:count]},
         {"classlabels_strings": list(WORDS[:count])},
     )
 

@@ -28,7 +28,7 @@ def anything(random: Random, *shape: int, rank: int | None = None, types: Any = 
 
 def some_axes(random: Random, rank: int, negative: bool = True) -> list[int]:
     """Some of `rank` axes, each once, in any order."""
-    axes = random.source.permutation(rank)[: random.integer(1, rank)]
+    axes = random.permutation(rank)[: random.integer(1, rank)]
     return [int(a) - (rank if negative and random.integer(0, 1) else 0) for a in axes]
 
 
@@ -96,7 +96,7 @@ def unsqueeze(random: Random, version: int) -> Call:
     x = anything(random, rank=random.integer(0, 3))
     count = random.integer(1, 3)
     rank = x.ndim + count
-    axes = random.source.permutation(rank)[:count].tolist()
+    axes = random.permutation(rank)[:count]
     if version >= 11:
         axes = [a - random.choice(0, rank) for a in axes]
     return Call([x, as_input(axes)]) if version >= 13 else Call([x], {"axes": axes})
@@ -105,7 +105,7 @@ def unsqueeze(random: Random, version: int) -> Call:
 @example("Transpose")
 def transpose(random: Random, version: int) -> Call:
     x = anything(random, rank=random.integer(0, 5))
-    perm = random.source.permutation(x.ndim).tolist()
+    perm = random.permutation(x.ndim)
     return Call([x], {"perm": perm} if x.ndim and random.integer(0, 3) else {})
 
 

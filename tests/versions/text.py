@@ -76,7 +76,7 @@ def tf_idf_vectorizer(random: Random, version: int) -> Call:
     x = choose(random, WORDS[:5], *dims) if is_text else random.integers(*dims, low=0, dtype=dtype)
     attributes = {
         "mode": random.choice("TF", "IDF", "TFIDF"),
-        "ngram_indexes": random.source.permutation(count + 2)[:count].tolist(),
+        "ngram_indexes": random.permutation(count + 2)[:count],
         "ngram_counts": starts,
         "pool_strings" if is_text else "pool_int64s": pool,
         "max_skip_count": random.integer(0, 3),

@@ -32,9 +32,9 @@ class BatchFollower:
     """A graph on its way from batches of `old` samples to those of `size`, a number or a name.
 
     `types` holds what the changed graph's values are, where that differs from the file. `_small`
-    holds what the file's values are on each of the small batches, `_large` what those of the changed
-    graph are on the large one, `_batched` the file's values that have the batch, `_static` those
-    that depend on no input.
+    holds what the file's values are on each of the small batches, `_large` what those of the
+    changed graph are on the large one, `_batched` the file's values that have the batch, `_static`
+    those that depend on no input.
     """
 
     def __init__(self, old: int, size: int | str) -> None:
@@ -85,7 +85,7 @@ class BatchFollower:
         large = to_torch(self.repetition.merged(batches, axis))
         self._note(value, fresh, [to_torch(batch) for batch in batches], large)
         if self._batch is None and isinstance(self._size, str):
-            self._batch = make("Gather", make("Shape", fresh), constant(np.int64([axis])))
+            self._batch = make("Gather", make("Shape", fresh), constant(np.array([axis])))
 
     def _note(self, old: Value, new: Value, small: Sequence[Any], large: Any) -> None:
         """Keep what a value is on all batches, and what its type is now."""
@@ -200,15 +200,16 @@ class BatchFollower:
                 continue
             before, after = sizes[:position], sizes[position + 1 :]
             if infers and -1 not in sizes:
-                yield constant(np.int64([*before, -1, *after]))
+                yield constant(np.array([*before, -1, *after]))
             yield self._with_batch(before, length // self.repetition.old, after)
 
     def _with_batch(self, before: Sequence[int], multiple: int, after: Sequence[int]) -> Value:
         """`before`, a multiple of the batch, and `after`, as one tensor."""
         if self._batch is None:
-            return constant(np.int64([*before, multiple * self.repetition.new, *after]))
-        batch = self._batch if multiple == 1 else make("Mul", self._batch, np.int64([multiple]))
-        parts = [np.int64(before), batch, np.int64(after)]
+            return constant(np.array([*before, multiple * self.repetition.new, *after]))
+        batch = self._batch if multiple == 1 else make("Mul", self._batch, np.array([multiple]))
+        sizes = np.asarray(before, np.int64), np.asarray(after, np.int64)
+        parts = [sizes[0], batch, sizes[1]]
         parts = [part for part in parts if isinstance(part, Value) or part.size]
         return make("Concat", *parts, axis=0) if len(parts) > 1 else batch
 

@@ -66,7 +66,7 @@ class Repetition:
         lengths: tuple[int, int],
         batch_axis: int,
     ) -> bool:
-        """Whether that is so once `axis` is split into `lengths`, with the batch on `batch_axis`."""
+        """Whether that is so once `axis` is split in two, with the batch on `batch_axis`."""
         shape = batches[0].shape
         split = (*shape[:axis], *lengths, *shape[axis + 1 :])
         merged = self.merged([batch.reshape(split) for batch in batches], batch_axis)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from hetu.ops.kinds import Ints, Tensor
+from hetu.ops.kinds import Any, Ints, Tensor
 from hetu.ops.registry import op
 
 SOFTPLUS_LINEAR = 40.0
@@ -98,9 +98,40 @@ def softsign(input: Tensor) -> Tensor:
     return F.softsign(input)
 
 
+class _Normalized(torch.autograd.Function):
+    """Softmax or its logarithm, without a gradient for rows that are not numbers.
+
+    Exported attention masks whole rows with -inf, whose softmax is NaN, and puts 0 in their place
+    afterwards. By the chain rule the gradient there is 0 * NaN, and with it that of every weight.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, axis: int, is_log: bool) -> Tensor:
+        return torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, bool], output: Tensor) -> None:
+        _, ctx.axis, ctx.is_log = inputs
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (y,) = ctx.saved_tensors
+        aten = torch.ops.aten
+        of = aten._log_softmax_backward_data if ctx.is_log else aten._softmax_backward_data
+        is_nan = y.narrow(ctx.axis, 0, 1).isnan()  # of a row masked whole, every element is
+        return of(grads[0], y, ctx.axis, y.dtype).masked_fill_(is_nan, 0), None, None
+
+
+def _normalized(x: Tensor, axis: int, is_log: bool) -> Tensor:
+    if x.requires_grad and x.ndim and x.numel():
+        return _Normalized.apply(x, axis, is_log)  # pyright: ignore[reportReturnType]
+    return _Normalized.forward(x, axis, is_log)
+
+
 @op("Softmax", since=13)
 def softmax(input: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.softmax(input, axis)
+    return _normalized(input, axis, is_log=False)
 
 
 @op("Softmax")
@@ -110,7 +141,7 @@ def softmax_1(input: Tensor, *, axis: int = 1) -> Tensor:
 
 @op("LogSoftmax", since=13)
 def log_softmax(input: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.log_softmax(input, axis)
+    return _normalized(input, axis, is_log=True)
 
 
 @op("LogSoftmax")
@@ -130,7 +161,7 @@ def hardmax_1(input: Tensor, *, axis: int = 1) -> Tensor:
     return hardmax(input.flatten(axis)).reshape(input.shape)
 
 
-@op("ThresholdedRelu", since=10)
+@op("ThresholdedRelu")
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     return F.threshold(x, alpha, 0)
 

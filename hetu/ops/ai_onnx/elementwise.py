@@ -9,6 +9,8 @@ from hetu.ops.broadcast import aligned
 from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import op
 
+LARGEST = torch.finfo(torch.float32).max
+
 
 @op("Add", since=7)
 def add(a: Tensor, b: Tensor) -> Tensor:
@@ -173,14 +175,21 @@ def clip(
     if unsigned:
         lower = input if min is None else max_(input, min, unsigned=True)
         return lower if max is None else min_(lower, max, unsigned=True)
-    return input if min is None and max is None else torch.clamp(input, min, max)
+    if not input.is_floating_point():
+        return input if min is None and max is None else torch.clamp(input, min, max)
+    # a bound that is not given is the type's last finite number: infinity is beyond it
+    last = torch.finfo(input.dtype).max
+    if min is None and max is None:
+        return torch.clamp(input, -last, last)
+    lower = input.new_full((), -last) if min is None else min
+    return torch.clamp(input, lower, input.new_full((), last) if max is None else max)
 
 
 @op("Clip")
-def clip_1(input: Tensor, *, min: float | None = None, max: float | None = None) -> Tensor:
+def clip_1(input: Tensor, *, min: float = -LARGEST, max: float = LARGEST) -> Tensor:
     return clip(input, _bound(input, min), _bound(input, max))
 
 
-def _bound(x: Tensor, bound: float | None) -> Tensor | None:
+def _bound(x: Tensor, bound: float) -> Tensor:
     # made in float32 as the attribute is: bounds beyond float16 become infinite there
-    return None if bound is None else torch.full((), bound, device=x.device).to(x.dtype)
+    return torch.full((), bound, device=x.device).to(x.dtype)

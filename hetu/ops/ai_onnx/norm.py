@@ -266,3 +266,14 @@ def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
     count = math.prod(x.shape[axis] for axis in axes)
     deviation = torch.linalg.vector_norm(centered, 2, axes, keepdim=True) / math.sqrt(count)
     return centered / (deviation + 1e-9)
+
+
+@op("MeanVarianceNormalization")
+def mean_variance_normalization_1(
+    input: Tensor, *, across_channels: bool = False, normalize_variance: bool = True
+) -> Tensor:
+    """The experimental operator: without `across_channels`, each channel of the batch by itself."""
+    axes = tuple(axis for axis in range(input.ndim) if across_channels or axis != 1)
+    if normalize_variance:
+        return mean_variance_normalization(input, axes=axes)
+    return input - input.mean(axes, keepdim=True)

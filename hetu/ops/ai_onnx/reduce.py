@@ -14,7 +14,9 @@ def _reduced_axes(data: Tensor, axes: Ints | None, noop: bool = False) -> Ints:
     """The axes to reduce, in descending order and from the front."""
     if not axes:
         return () if noop else tuple(reversed(range(data.ndim)))
-    return tuple(sorted((axis % data.ndim for axis in axes), reverse=True))
+    if not data.ndim:  # ONNX Runtime takes 0 and -1 for axes of a scalar
+        return ()
+    return tuple(sorted({axis % data.ndim for axis in axes}, reverse=True))
 
 
 def _sum(data: Tensor, axes: Ints, keepdims: bool) -> Tensor:
@@ -61,7 +63,8 @@ def reduce_mean(
     if data.is_floating_point():
         return torch.mean(data, reduced, keepdims)
     total = _sum(data, reduced, keepdims)
-    count = torch.full_like(total, math.prod(data.shape[axis] for axis in reduced))
+    # the mean of no integers is left open
+    count = torch.full_like(total, max(1, math.prod(data.shape[axis] for axis in reduced)))
     if unsigned:
         return uint64.divide(total, count)
     return torch.div(total, count, rounding_mode="trunc")

@@ -40,6 +40,12 @@ def slice_1(data: Tensor, *, ends: Ints, starts: Ints, axes: Ints | None = None)
     return slice_(data, starts, ends, axes)
 
 
+@op("DynamicSlice")
+def dynamic_slice(data: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None) -> Tensor:
+    """The experimental operator that became Slice."""
+    return slice_(data, starts, ends, axes)
+
+
 @op("OneHot", since=11)
 def one_hot(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
     indices = indices.long()
@@ -97,8 +103,7 @@ def _distinct_keys(x: torch.Tensor, axis: int, largest: bool) -> torch.Tensor:
         x = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     ranks = torch.arange(x.shape[axis], device=x.device)
     ranks = ranks.reshape(-1, *(1,) * (x.ndim - axis - 1))
-    keys = x.long() << 32
-    return keys - ranks if largest else keys + ranks
+    return (x.long() << 32) + (ranks.flip(0) if largest else ranks)
 
 
 @op("TopK")
@@ -112,9 +117,10 @@ def unique(
 ) -> tuple[Tensor, Indices | None, Indices | None, Indices | None]:
     if axis is None:
         x, axis = x.reshape(-1), 0
-    _, inverse, counts = torch.unique(
-        ordered(x.detach(), unsigned), return_inverse=True, return_counts=True, dim=axis
+    keys, dim = (
+        (ordered(x.detach(), unsigned), axis) if x.numel() else (x.new_zeros(x.shape[axis]), 0)
     )
+    _, inverse, counts = torch.unique(keys, return_inverse=True, return_counts=True, dim=dim)
     positions = torch.arange(inverse.shape[0], device=x.device)
     last = torch.full_like(counts, inverse.shape[0])
     first = last.scatter_reduce(0, inverse, positions, "amin")

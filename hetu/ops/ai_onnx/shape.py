@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from hetu.errors import ModelError, UsageError, show
-from hetu.ops.kinds import Any, HostTensor, Ints, Tensor
+from hetu.ops.kinds import Any, Floats, HostTensor, Ints, Tensor
 from hetu.ops.registry import op
 
 
@@ -110,6 +110,20 @@ def split_2(
 ) -> tuple[Tensor, ...]:
     sizes = _equal_parts(input.shape[axis], n_outputs) if split is None else split
     return input.split(sizes, axis)
+
+
+@op("Split")
+def split_1(
+    input: Tensor,
+    split_: Floats | None = None,
+    *,
+    axis: int = 0,
+    split: Ints | None = None,
+    n_outputs: int,
+) -> tuple[Tensor, ...]:
+    """As an input, the lengths are of the type of what is split."""
+    lengths = split if split_ is None else tuple(map(int, split_))
+    return split_2(input, axis=axis, split=lengths, n_outputs=n_outputs)
 
 
 @op("Expand", since=8)
