@@ -5,8 +5,8 @@ from graphlib import CycleError
 from typing import Any, overload
 
 from hetu import ir
-from hetu.api.value import Value
 from hetu.errors import UsageError, show
+from hetu.ir import Value
 
 
 @overload
@@ -28,7 +28,7 @@ def replace(values: Any, replacements: Mapping[Value, Value]) -> Any:
     """
     chosen = _as_list(values)
     for value in (*chosen, *replacements, *replacements.values()):
-        if not isinstance(value, ir.Value):
+        if not isinstance(value, Value):
             raise UsageError(f"replace takes values of a graph, not {show(value)}")
     for old, new in replacements.items():
         _check_types(old, new)
@@ -38,11 +38,11 @@ def replace(values: Any, replacements: Mapping[Value, Value]) -> Any:
         raise UsageError(f"replace: {error.args[0]}; replace one after the other") from error
     if isinstance(values, Mapping):
         return {name: found[value] for name, value in values.items()}
-    return found[values] if isinstance(values, ir.Value) else [found[value] for value in chosen]
+    return found[values] if isinstance(values, Value) else [found[value] for value in chosen]
 
 
 def _as_list(values: Value | Iterable[Value] | Mapping[Any, Value]) -> list[Value]:
-    if isinstance(values, ir.Value):
+    if isinstance(values, Value):
         return [values]
     return list(values.values() if isinstance(values, Mapping) else values)  # pyright: ignore
 

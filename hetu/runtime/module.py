@@ -84,7 +84,7 @@ class GraphModule(Scope):
             results = compiled.function(feeds, tensors)
         except Exception as error:
             raise explain(error, compiled.compiler.sources) from error
-        for old, new in compiled.context.updates:
+        for old, new in compiled.context.updates.values():
             if any(old is tensor for tensor in tensors if not tensor.requires_grad):
                 old.copy_(new)
         if not torch.compiler.is_compiling():

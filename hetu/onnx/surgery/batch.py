@@ -42,7 +42,7 @@ def change_batch(
     if isinstance(old, int) and old != size:
         follower = BatchFollower(old, size)
         count = follower.repetition.batches
-        examples = {
+        examples: dict[Value, Sequence[np.ndarray]] = {
             v: _examples(v, (feeds or {}).get(v.name), count) for v in model.inputs.values()
         }
         graph, types = follower.graph(graph, batch_axes, types, examples), follower.types

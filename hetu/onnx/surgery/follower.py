@@ -16,7 +16,17 @@ import numpy as np
 from hetu.api.value import constant, make
 from hetu.convert import to_torch
 from hetu.errors import UnsupportedError
-from hetu.ir import Graph, Node, Substitution, Value, dependencies, needed_leaves, needed_nodes
+from hetu.ir import (
+    Graph,
+    Node,
+    SparseTensor,
+    Substitution,
+    Tensor,
+    Value,
+    dependencies,
+    needed_leaves,
+    needed_nodes,
+)
 from hetu.onnx.surgery.repetition import ALONE, LAST, Repetition
 from hetu.ops.registry import find
 from hetu.runtime.bind import describe
@@ -62,7 +72,7 @@ class BatchFollower:
         `examples` holds what each input is in each of the small batches.
         """
         for value in dict.fromkeys((*graph.inputs, *graph.initializers)):
-            if value.data is not None:
+            if isinstance(value.data, Tensor | SparseTensor):
                 self._static.add(value)
                 self._keep(value, to_torch(value.data.array))
             elif value in axes:
