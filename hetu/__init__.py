@@ -6,6 +6,7 @@ from hetu.api.body import body
 from hetu.api.gradients import gradients
 from hetu.api.hetu_ops import *  # noqa: F403
 from hetu.api.opset import DEFAULT_OPSET, opset
+from hetu.api.surgery import replace
 from hetu.api.value import Value, constant
 from hetu.api.variable import Variable, placeholder_op
 from hetu.data import metrics

@@ -14,7 +14,8 @@ from hetu.ir.graph import (
     next_serial,
 )
 from hetu.ir.names import Namer, name_values, unique_names
-from hetu.ir.rewrite import Substitution
+from hetu.ir.rewrite import Substitution, remade
+from hetu.ir.substitute import substitute
 from hetu.ir.tensor import SparseTensor, Tensor
 from hetu.ir.walk import (
     captures,
@@ -50,5 +51,7 @@ __all__ = [
     "needed_nodes",
     "nested_graphs",
     "next_serial",
+    "remade",
+    "substitute",
     "unique_names",
 ]

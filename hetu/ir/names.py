@@ -33,24 +33,36 @@ def name_values(graph: Graph) -> dict[Value, str]:
     """A name for every value in a graph and in the graphs inside it.
 
     Values of a file keep their names, also where a name stands for different values in different
-    branches; where two files share a name, the second file's value gets another. Values made by
-    hand get what is left, called after themselves or after the operator that makes or uses them.
+    branches. A second value of that name in one graph, a copy or another file's, gets another. Values
+    made by hand get what is left, called after themselves or after the operator that makes or uses
+    them.
     """
-    values = dict.fromkeys(v for inner in nested_graphs(graph) for v in graph_values(inner))
-    values |= dict.fromkeys(captures(graph))
+    homes = _homes(graph)
     hints = _hints(graph)
     namer = Namer()
     in_file: dict[tuple[Model, str], str] = {}
+    taken: set[tuple[Graph, str]] = set()
     names: dict[Value, str] = {}
-    for value in sorted(values, key=_precedence):
-        if value.model is None or not value.name:
-            names[value] = namer.unique(value.name or hints.get(value) or _stem(value))
-            continue
-        key = (value.model, value.name)
-        if key not in in_file:
-            in_file[key] = namer.unique(value.name)
-        names[value] = in_file[key]
+    for value in sorted(homes, key=_precedence):
+        name = in_file.get((value.model, value.name)) if value.model and value.name else None
+        if name is None or any((home, name) in taken for home in homes[value]):
+            name = namer.unique(value.name or hints.get(value) or _stem(value))
+        if value.model and value.name:
+            in_file.setdefault((value.model, value.name), name)
+        taken.update((home, name) for home in homes[value])
+        names[value] = name
     return names
+
+
+def _homes(graph: Graph) -> dict[Value, list[Graph]]:
+    """Every value with the graphs that hold it; what comes from outside counts as the graph's."""
+    homes: dict[Value, list[Graph]] = {}
+    for inner in nested_graphs(graph):
+        for value in dict.fromkeys(graph_values(inner)):
+            homes.setdefault(value, []).append(inner)
+    for value in captures(graph):
+        homes.setdefault(value, [graph])
+    return homes
 
 
 def _precedence(value: Value) -> int:

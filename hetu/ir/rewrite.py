@@ -1,10 +1,11 @@
 """Building a changed copy of a graph."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from hetu.ir.graph import Attribute, Graph, Node, Value, add_outputs, next_serial
 from hetu.ir.walk import dependencies
+from hetu.types import TensorType, ValueType
 
 
 class Substitution:
@@ -23,12 +24,16 @@ class Substitution:
         """The value's stand-in; None stays None."""
         return None if value is None else self._values.get(value, value)
 
-    def node(self, node: Node) -> Node:
-        """The node over the substituted values: itself where nothing changed, else a new one."""
+    def node(self, node: Node, keeps_shapes: bool = True) -> Node:
+        """The node over the substituted values: itself where nothing changed, else a new one.
+
+        Without `keeps_shapes`, the outputs of a new one are of unknown shape.
+        """
         if not any(value in self._values for value in dependencies(node)):
             return node
         attributes = {name: self._attribute(a) for name, a in node.attributes.items()}
-        return self.copy(node, tuple(map(self.optional, node.inputs)), attributes)
+        inputs = tuple(map(self.optional, node.inputs))
+        return self.copy(node, inputs, attributes, keeps_shapes=keeps_shapes)
 
     def copy(
         self,
@@ -36,6 +41,8 @@ class Substitution:
         inputs: tuple[Value | None, ...],
         attributes: Mapping[str, Attribute],
         version: int | None = None,
+        *,
+        keeps_shapes: bool = True,
     ) -> Node:
         """A new node like `node`; from now on its outputs stand in for the old ones."""
         fresh = replace(
@@ -46,7 +53,13 @@ class Substitution:
             serial=next_serial(),
         )
         outputs = [
-            None if old is None else replace(old, node=fresh, serial=next_serial())
+            old
+            and replace(
+                old,
+                node=fresh,
+                type=old.type if keeps_shapes else _without_shape(old.type),
+                serial=next_serial(),
+            )
             for old in node.outputs
         ]
         self._values.update(
@@ -67,3 +80,52 @@ class Substitution:
         if attribute.kind == "graphs" and attribute.value is not None:
             return replace(attribute, value=tuple(map(self.graph, attribute.value)))
         return attribute
+
+
+def remade(graph: Graph, change: Callable[[Value], Value]) -> Graph:
+    """A copy of a graph, and of the graphs inside it, that shares no value with it.
+
+    `change` gives the new value for each: what it returns for an output belongs to the copied node.
+    """
+    return _remade(graph, change, {})
+
+
+def _remade(graph: Graph, change: Callable[[Value], Value], values: dict[Value, Value]) -> Graph:
+    def find(value: Value | None) -> Value | None:
+        return value and values.get(value, value)
+
+    for leaf in dict.fromkeys((*graph.inputs, *graph.initializers)):
+        values[leaf] = replace(change(leaf), serial=next_serial())
+    nodes = []
+    for node in graph.nodes:
+        attributes = {name: _remade_in(a, change, values) for name, a in node.attributes.items()}
+        inputs = tuple(map(find, node.inputs))
+        fresh = replace(node, inputs=inputs, attributes=attributes, serial=next_serial())
+        values |= {
+            old: replace(change(old), node=fresh, serial=next_serial())
+            for old in node.outputs
+            if old is not None
+        }
+        nodes.append(add_outputs(fresh, tuple(map(find, node.outputs))))
+    return replace(
+        graph,
+        inputs=tuple(values[value] for value in graph.inputs),
+        outputs=tuple(map(find, graph.outputs)),
+        nodes=tuple(nodes),
+        initializers=tuple(values[value] for value in graph.initializers),
+        value_info=tuple(values.get(value) or change(value) for value in graph.value_info),
+    )
+
+
+def _remade_in(
+    attribute: Attribute, change: Callable[[Value], Value], values: dict[Value, Value]
+) -> Attribute:
+    if attribute.kind == "graph" and attribute.value is not None:
+        return replace(attribute, value=_remade(attribute.value, change, values))
+    if attribute.kind == "graphs" and attribute.value is not None:
+        return replace(attribute, value=tuple(_remade(g, change, values) for g in attribute.value))
+    return attribute
+
+
+def _without_shape(value_type: ValueType | None) -> ValueType | None:
+    return replace(value_type, shape=None) if isinstance(value_type, TensorType) else value_type

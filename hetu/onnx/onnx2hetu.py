@@ -25,13 +25,13 @@ class LoadedModel:
     """A loaded model; unpacks as `inputs, outputs`, each a bare value where there is exactly one.
 
     `inputs`, `outputs` and `variables` are dicts by ONNX name, in the file's order; `model["name"]`
-    is any value of the main graph.
+    is any value of the main graph. `ir` is the model as `hetu.ir` has it.
     """
 
     def __init__(self, model: Model) -> None:
         assert model.graph is not None
         graph = model.graph
-        self._model = model
+        self.ir = model
         self.inputs: dict[str, Value] = _by_name(v for v in graph.inputs if v.data is None)
         self.outputs: dict[str, Value] = _by_name(graph.outputs)
         self.variables: dict[str, Value] = _by_name(graph.initializers)
@@ -41,12 +41,12 @@ class LoadedModel:
     @property
     def opsets(self) -> Mapping[str, int]:
         """Operator set versions by domain."""
-        return self._model.opsets
+        return self.ir.opsets
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """The model's `metadata_props`."""
-        return self._model.metadata
+        return self.ir.metadata
 
     def __iter__(self) -> Any:
         return iter((_bare(self.inputs), _bare(self.outputs)))

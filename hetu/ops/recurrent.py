@@ -61,8 +61,32 @@ def make_layer(
         initial = [None if state is None else state.transpose(0, 1) for state in initial]
     zeros = x.new_zeros(w.shape[0], x.shape[1], r.shape[-1])
     states = tuple(zeros if state is None else state for state in initial)
+    _check_shapes(x, w, r, b, lengths, states)
     is_full = lengths is None or all(length == x.shape[0] for length in lengths)
     return Layer(x, w, r, b, None if is_full else lengths, states, direction)
+
+
+def _check_shapes(
+    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, lengths: Ints | None, states: States
+) -> None:
+    """Refuse what does not fit together: torch's kernels write past the end of such tensors."""
+    directions, gates, hidden = r.shape
+    length, batch, features = x.shape
+    expected = {
+        "w": (w, (directions, gates, features)),
+        "b": (b, (directions, 2 * gates)),
+        "initial state": (states[0], (directions, batch, hidden)),
+        "initial cell state": (states[-1], (directions, batch, hidden)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ModelError(f"{name} is of shape {list(tensor.shape)}, not {list(shape)}")
+    if hidden == 0 or gates % hidden:
+        raise ModelError(f"r is of shape {list(r.shape)}: its rows are no multiple of {hidden}")
+    if lengths is not None and (
+        len(lengths) != batch or not all(0 <= steps <= length for steps in lengths)
+    ):
+        raise ModelError(f"sequence_lens {list(lengths)} for {batch} sequences of {length} steps")
 
 
 def laid_out(y: Tensor, states: States, layout: int) -> Any:

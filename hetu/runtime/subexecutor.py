@@ -1,18 +1,19 @@
 """One named set of values to evaluate: planned once, run many times."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
 from hetu.errors import UsageError, show
-from hetu.ir import Graph, Node, Value, graph_of, graph_values
+from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.straight_through import straight_through
 from hetu.passes.watch import gradient_nodes, watch
 from hetu.runtime.compile import Compiler
+from hetu.runtime.evaluate import evaluate
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
@@ -101,16 +102,12 @@ class SubExecutor:
     def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
         if inference not in self._compiled:
             self._context.training = None if inference is None else not inference
-            graph = watch(straight_through(fold(self.graph, self._evaluate)))
+            folded = fold(self.graph, partial(evaluate, contents={}, context=self._context))
+            graph = watch(straight_through(folded))
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))
             self._compiled[inference] = compiler, compiler.main(graph), differentiates
         return self._compiled[inference]
-
-    def _evaluate(self, node: Node) -> Sequence[Any]:
-        graph = Graph((), node.outputs, (node,))
-        with torch.no_grad():
-            return Compiler(self._context, {}).main(graph)((), ())
 
     def _collect(
         self, feed_dict: Mapping[Value | str, Any], advance: bool

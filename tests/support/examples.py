@@ -27,7 +27,8 @@ class Call:
     """An operator's inputs (None: left out, a list: a sequence, a dict: a map) and attributes.
 
     `constants` are the positions of inputs that are written into the model as initializers,
-    `optionals` those of inputs whose type is optional.
+    `optionals` those of inputs whose type is optional. `shared` says which outputs ONNX Runtime
+    wants in the memory of which inputs.
     Attribute values are Python numbers, strings, lists, numpy arrays, graphs or types.
     """
 
@@ -36,6 +37,7 @@ class Call:
     outputs: int = 1
     constants: Sequence[int] = ()
     optionals: Sequence[int] = ()
+    shared: dict[int, int] = field(default_factory=dict)
     rtol: float = RTOL
     atol: float = ATOL
 

@@ -49,8 +49,31 @@ def attention(random: Random, version: int) -> Call:
     return Call(inputs, attributes, outputs=2 if past else 1)
 
 
+def shared_cache(random: Random) -> Call:
+    """One token of each beam, behind a cache of a size of its own."""
+    batch, beams, heads, size, past = (random.integer(1, 3) for _ in range(5))
+    rows, longest = batch * beams, past + random.integer(1, 3)
+    origins = random.integers(batch, beams, longest, low=0, high=beams - 1, dtype=np.int32)
+    origins[..., past] = np.arange(beams)  # each beam's own new token
+    mask = np.concatenate(
+        [np.ones((rows, 1)), random.integers(rows, past, low=0, high=1)], -1
+    ).astype(np.int32)
+    inputs = [
+        *(random.floats(rows, 1, heads * size) for _ in range(3)),
+        random.choice(None, random.floats(3 * heads * size)),
+        random.choice(None, mask),
+        random.choice(None, random.floats(1, heads, 1, past + 1)),
+        *(random.floats(rows, heads, longest, size) for _ in range(2)),
+        np.array([past], np.int32),
+        random.choice(None, origins),
+    ]
+    return Call(inputs, {"num_heads": heads}, outputs=3)
+
+
 @example("MultiHeadAttention", domain=DOMAIN)
 def multi_head_attention(random: Random, version: int) -> Call:
+    if random.integer(0, 3) == 0:
+        return shared_cache(random)
     batch, length, heads = random.integer(1, 3), random.integer(1, 4), random.integer(1, 3)
     size, past = random.integer(1, 4), random.choice(0, random.integer(1, 3))
     form = random.choice("plain", "plain", "by heads")
@@ -139,8 +162,9 @@ def group_query_attention(random: Random, version: int) -> Call:
     lengths[0] = total
     attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads}
     for option in (
-        {"scale": 0.3}, {"softcap": 2.0}, {"local_window_size": random.integer(1, 4)},
-        {"smooth_softmax": 1},
+        {"scale": 0.3}, {"softcap": 2.0}, {"smooth_softmax": 1},
+        {"qk_output": random.integer(1, 2)},
+        random.choice({"local_window_size": random.integer(1, 4)}, {"causal": 0}),
     ):  # fmt: skip
         attributes |= random.choice({}, {}, option)
     buffer = past + random.choice(0, 2)
@@ -148,6 +172,22 @@ def group_query_attention(random: Random, version: int) -> Call:
     if random.choice(True, False):
         tokens = [np.concatenate(tokens, -1), None, None]
     caches = [random.floats(batch, kv_heads, buffer, size) for _ in range(2)]
+    scales: list[np.ndarray | None] = [None, None]
+    if not is_prompt:
+        form = random.choice("floats", "floats", "steps", "window")
+        if form == "steps":
+            caches, scales, options = steps(random, caches)
+        elif form == "window" and "causal" not in attributes:
+            # a cache as long as its window is full, so that all of it is specified
+            options = {"sliding_window_cache": 1, "local_window_size": past}
+            attributes.pop("qk_output", None)
+            caches = [cache[:, :, :past] for cache in caches]
+        else:
+            options = {}
+        attributes |= options
+        lengths = lengths if form == "floats" else np.full(batch, total)
+        if form == "steps":
+            caches = [cache[:, :, :past] for cache in caches]
     tables: list[np.ndarray | None] = [None, None]
     if random.choice(True, False):
         attributes |= {"do_rotary": 1, "rotary_interleaved": random.integer(0, 1)}
@@ -161,5 +201,64 @@ def group_query_attention(random: Random, version: int) -> Call:
         None,
         random.choice(None, random.floats(1, heads, length, total)),
         None if "smooth_softmax" in attributes else random.choice(None, random.floats(heads)),
+        *scales,
     ]
-    return Call(inputs, attributes, outputs=3)
+    return Call(inputs, attributes, outputs=4 if "qk_output" in attributes else 3)
+
+
+def steps(
+    random: Random, caches: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray | None], dict[str, Any]]:
+    """Caches of such shapes in steps of 8 or 4 bits, the scales, the attributes that say so."""
+    bits, kind = random.choice(8, 4), random.choice("PER_TENSOR", "PER_CHANNEL")
+    batch, heads, length, size = caches[0].shape
+    shape = (1,) if kind == "PER_TENSOR" else (1, heads, 1, size)
+    scales: list[np.ndarray | None] = [random.floats(*shape, low=0.01, high=0.05) for _ in caches]
+    dtype, low, width = (np.int8, -128, size) if bits == 8 else (np.uint8, 0, size // 2)
+    dims = (batch, heads, length, width)
+    codes = [random.integers(*dims, low=low, high=low + 255, dtype=dtype) for _ in caches]
+    return codes, scales, {"kv_cache_bit_width": bits, "k_quant_type": kind, "v_quant_type": kind}
+
+
+@example("QMoE", domain=DOMAIN)
+def quantized_mixture(random: Random, version: int) -> Call:
+    experts, hidden, inner = random.integer(2, 4), 32 * random.integer(1, 2), 32
+    tokens = random.choice((3, hidden), (2, 2, hidden))
+    bits = random.choice(2, 4, 8)
+    block = random.choice(0, 16, 32) if bits == 4 else 0  # blocks of others round the tokens
+    kind = random.choice("relu", "gelu", "silu", "identity", "swiglu")
+    attributes: dict[str, Any] = {"activation_type": kind, "k": random.integer(1, 2)}
+    attributes |= {"expert_weight_bits": bits, "weights_prepacked": random.choice(-1, 0)}
+    attributes |= {"block_size": block} if block else {}
+    attributes |= random.choice({}, {"normalize_routing_weights": 1})
+    if kind == "swiglu":
+        attributes |= {"swiglu_fusion": 1, "activation_alpha": 1.5, "activation_beta": 0.5}
+        attributes |= {"swiglu_limit": 2.0}
+    with_zero_points = random.choice(True, False)
+    layers = []
+    for rows, columns in ((2 * inner if kind == "swiglu" else inner, hidden), (hidden, inner)):
+        blocks = (columns // block,) if block else ()
+        packed = (rows, -(-blocks[0] * bits // 8)) if block else (-(-rows * bits // 8),)
+        size = (experts, rows, columns * bits // 8)
+        weights = random.integers(*size, low=0, high=255, dtype=np.uint8)
+        zero_points = random.integers(experts, *packed, low=0, high=255, dtype=np.uint8)
+        scales = random.floats(experts, rows, *blocks, low=0.1, high=1) / 2**bits
+        bias = random.choice(None, random.floats(experts, rows))
+        layers.append([weights, scales, bias, zero_points if with_zero_points else None])
+    (w1, s1, b1, z1), (w2, s2, b2, z2) = layers
+    probs = random.floats(int(np.prod(tokens[:-1])), experts)
+    weights = random.choice(None, random.floats(*probs.shape, low=0, high=1))
+    x = random.floats(*tokens, low=-1, high=1)
+    inputs = [x, probs, w1, s1, b1, w2, s2, b2, None, None, None, z1, z2, None, weights]
+    return Call(inputs, attributes, constants=(2, 3, 5, 6, 11, 12), rtol=1e-3, atol=1e-3)
+
+
+@example("MoEGroupRouter", domain=DOMAIN)
+def group_router(random: Random, version: int) -> Call:
+    groups, size = random.integer(1, 4), random.integer(2, 4)
+    chosen = random.integer(1, groups)
+    attributes = {"n_group": groups, "topk_group": chosen, "group_topk": random.integer(1, 5)}
+    attributes |= {"top_k": random.integer(1, chosen * size)}
+    attributes |= random.choice({}, {"router_sentinel": -50.0})
+    lead = random.choice((3,), (2, 3))
+    return Call([random.floats(*lead, groups * size), random.floats(groups * size)], attributes)

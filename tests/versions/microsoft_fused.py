@@ -176,3 +176,32 @@ def embed_layer_normalization(random: Random, version: int) -> Call:
     # ONNX Runtime wants to know the sizes of weights
     weights = [i for i in range(2, 7) if inputs[i] is not None]
     return Call(inputs, attributes, random.choice(2, 3), constants=weights)
+
+
+@example("Affine")
+def affine(random: Random, version: int) -> Call:
+    attributes = random.choice({}, {"alpha": 0.5}, {"alpha": 2.0, "beta": -0.5})
+    return Call([random.floats(*shape(random))], attributes)
+
+
+@example("Scale")
+def scale(random: Random, version: int) -> Call:
+    return Call([random.floats(*shape(random))], random.choice({}, {"scale": 0.5}))
+
+
+@example("ParametricSoftplus")
+def parametric_softplus(random: Random, version: int) -> Call:
+    attributes = {"alpha": random.choice(0.5, 2.0), "beta": random.choice(-1.5, 3.0)}
+    return close([random.floats(*shape(random), low=-9, high=9)], attributes, steps=16)
+
+
+@example("ScaledTanh")
+def scaled_tanh(random: Random, version: int) -> Call:
+    return parametric_softplus(random, version)
+
+
+@example("ImageScaler")
+def image_scaler(random: Random, version: int) -> Call:
+    x = random.floats(*random.shape(4))
+    attributes = {"bias": random.floats(x.shape[1]).tolist()}
+    return Call([x], attributes | random.choice({}, {"scale": 0.5}))

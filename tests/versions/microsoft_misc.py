@@ -157,3 +157,65 @@ def murmur_hash3(random: Random, version: int) -> Call:
 def dynamic_time_warping(random: Random, version: int) -> Call:
     batch = random.choice((), (1,))
     return Call([random.floats(*batch, *random.shape(2, 7), low=0)])
+
+
+@example("Crop")
+def crop(random: Random, version: int) -> Call:
+    x = random.floats(*random.shape(2), random.integer(3, 6), random.integer(3, 6))
+    attributes = {"border": [random.integer(0, 1) for _ in range(4)]}
+    return Call([x], attributes | random.choice({}, {"scale": [2, 1]}))
+
+
+@example("DynamicSlice")
+def dynamic_slice(random: Random, version: int) -> Call:
+    x = random.integers(rank=random.integer(1, 4))
+    kind, count = random.choice(np.int32, np.int64), random.integer(1, x.ndim)
+    starts, ends = (random.integers(count, low=-6, high=6, dtype=kind) for _ in range(2))
+    axes = random.source.permutation(x.ndim)[:count].astype(kind)
+    return Call([x, starts, ends, random.choice(None, axes)])
+
+
+@example("MemcpyFromHost")
+def memcpy_from_host(random: Random, version: int) -> Call:
+    return Call([random.floats(*shape(random))])
+
+
+@example("MemcpyToHost")
+def memcpy_to_host(random: Random, version: int) -> Call:
+    return memcpy_from_host(random, version)
+
+
+@example("UnfoldTensor", domain=DOMAIN)
+def unfold_tensor(random: Random, version: int) -> Call:
+    kind = random.choice(np.float32, np.int64, np.int32, np.float64)
+    x = numbers(random, random.shape(random.integer(1, 4)), np.uint8).astype(kind)
+    dim = random.axis(x)
+    attributes = {"dim": dim, "size": random.integer(1, x.shape[dim])}
+    return Call([x], attributes | random.choice({}, {"step": random.integer(1, 3)}))
+
+
+@example("GatherND", domain=DOMAIN)
+def gather_nd(random: Random, version: int) -> Call:
+    x = random.floats(rank=random.integer(1, 4))
+    depth = random.integer(1, x.ndim)
+    count = random.shape(random.integer(1, 2))
+    places = [random.integers(*count, low=-n, high=n - 1) for n in x.shape[:depth]]
+    indices = np.stack(places, -1)
+    return Call([x, indices.astype(random.choice(np.int32, np.int64))])
+
+
+@example("CDist", domain=DOMAIN)
+def c_dist(random: Random, version: int) -> Call:
+    m, k, n = random.shape(3)
+    kind = random.choice(np.float32, np.float64)
+    a, b = (random.floats(rows, n).astype(kind) for rows in (m, k))
+    attributes = {"metric": random.choice("sqeuclidean", "euclidean")}
+    return Call([a, b], attributes, rtol=1e-4, atol=1e-4)
+
+
+@example("MatMulInteger16", domain=DOMAIN)
+def mat_mul_integer16(random: Random, version: int) -> Call:
+    batch, (m, n, k) = random.shape(random.integer(0, 2)), random.shape(3)
+    shapes = ((*batch, m, k), (*random.choice((), batch), k, n))
+    inputs = [random.integers(*s, low=-(2**15), high=2**15 - 1, dtype=np.int16) for s in shapes]
+    return Call(inputs)

@@ -351,8 +351,9 @@ def q_linear_softmax(random: Random, version: int) -> Call:
     x = codes(random, random.shape(random.integer(1, 3)), kind)
     attributes = {"axis": random.axis(x), "opset": random.choice(11, 13)}
     scales = [power(random, -6, -3), codes(random, (), kind)]
-    # ONNX Runtime lets what is too large for int8 wrap; its quantizer writes these two numbers.
-    y = [np.array(1 / 256, np.float32), np.array(np.iinfo(kind).min, kind)]
+    # ONNX Runtime lets what is too large for int8 wrap; these scales leave nothing too large.
+    scale = random.choice(1 / 256, 1 / 255, 0.0041, 0.02)
+    y = [np.array(scale, np.float32), np.array(np.iinfo(kind).min, kind)]
     return Call([x, *scales, *y], attributes)
 
 

@@ -1,13 +1,23 @@
 """Attention as ONNX Runtime fuses it: projections, caches, padding, rotary positions."""
 
 import math
-from collections.abc import Sequence
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
-from hetu.errors import ModelError, UnsupportedError
+from hetu.errors import UnsupportedError
 from hetu.ops.ai_onnx.attention import rotary_embedding as rotate
+from hetu.ops.com_microsoft.multi_head import (
+    attend,
+    biased,
+    by_beams,
+    by_heads,
+    extended,
+    in_a_row,
+    projected,
+    scaled_scores,
+    score_bias,
+    separated,
+)
 from hetu.ops.com_microsoft.packing import pack, unpack
 from hetu.ops.kinds import Any, Ints, Tensor
 from hetu.ops.registry import op
@@ -36,95 +46,13 @@ def attention(
 ) -> tuple[Tensor, Tensor | None]:
     if do_rotary:
         raise UnsupportedError("com.microsoft.Attention with do_rotary")
-    q, k, v = _projected(input, weights, bias, num_heads, qkv_hidden_sizes)
+    q, k, v = projected(input, weights, bias, num_heads, qkv_hidden_sizes)
     length = past_sequence_length if past_present_share_buffer else None
-    k, present_k = _extended(None if past is None else past[0], k, length)
-    v, present_v = _extended(None if past is None else past[1], v, length)
-    added = _added(q, k, mask_index, attention_bias, mask_filter_value, unidirectional)
+    k, present_k = extended(None if past is None else past[0], k, length)
+    v, present_v = extended(None if past is None else past[1], v, length)
+    added = score_bias(q, k, mask_index, attention_bias, mask_filter_value, unidirectional)
     present = torch.stack((present_k, present_v)) if k.shape == v.shape else None
-    return _packed(_attended(q, k, v, added, scale)), present
-
-
-def _projected(
-    x: Tensor, weights: Tensor, bias: Tensor | None, heads: int, sizes: Ints | None
-) -> Sequence[Tensor]:
-    """Queries, keys and values by heads; x is (batch, length, size)."""
-    qkv = x @ weights if bias is None else x @ weights + bias
-    parts = qkv.split(list(sizes), -1) if sizes else qkv.chunk(3, -1)
-    return [_heads(part, heads) for part in parts]
-
-
-def _heads(x: Tensor, count: int) -> Tensor:
-    """(batch, length, heads * size) as (batch, heads, length, size)."""
-    return x.unflatten(-1, (count, -1)).transpose(1, 2)
-
-
-def _packed(x: Tensor) -> Tensor:
-    """The inverse of `_heads`."""
-    return x.transpose(1, 2).flatten(2)
-
-
-def _extended(past: Tensor | None, new: Tensor, length: int | None) -> tuple[Tensor, Tensor]:
-    """All keys or values up to now, and the cache that holds them.
-
-    They are the same, but where `length` says how much of a cache with a size of its own is filled.
-    """
-    if past is None:
-        return new, new
-    if length is None:
-        total = torch.cat((past, new), 2)
-        return total, total
-    total = torch.cat((past[:, :, :length], new), 2)
-    return total, torch.cat((total, past[:, :, total.shape[2] :]), 2)
-
-
-def _added(
-    q: Tensor,
-    k: Tensor,
-    mask: Tensor | None,
-    bias: Tensor | None,
-    filter_value: float,
-    is_causal: bool,
-) -> Tensor | None:
-    """What is added to the scores; None where that is nothing."""
-    q_length, total = q.shape[2], k.shape[2]
-    if mask is not None:
-        value = max(filter_value, torch.finfo(q.dtype).min)
-        hidden = ~_unmasked(mask, q.shape[0], q_length, total)
-        padding = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, value)
-        bias = padding if bias is None else bias + padding
-    if is_causal and q_length > 1:
-        future = q.new_ones(q_length, total, dtype=torch.bool).triu(total - q_length + 1)
-        bias = q.new_zeros(()) if bias is None else bias
-        bias = torch.where(future, -math.inf, bias)
-    return bias
-
-
-def _unmasked(mask: Tensor, batch: int, q_length: int, total: int) -> Tensor:
-    """Which keys count, as (batch, 1, 1 or queries, keys), from any form that masks come in.
-
-    Those of one dimension hold the ends of the sequences; twice as many, their starts too; what
-    follows the ends in (3 * batch + 2) only helps other kernels.
-    """
-    if mask.ndim == 1:
-        keys = torch.arange(total, device=mask.device)
-        visible = keys < mask[:batch, None]
-        if len(mask) == 2 * batch:
-            visible = visible & (keys >= mask[batch:, None])
-        return visible[:, None, None]
-    if mask.ndim == 4:
-        return mask[:, :, total - q_length : total, :total] > 0
-    return mask[:, None, None] > 0 if mask.ndim == 2 else mask[:, None] > 0
-
-
-def _attended(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, scale: float | None) -> Tensor:
-    if added is not None:
-        added = added.to(q.dtype).expand(*q.shape[:3], k.shape[2])
-    return F.scaled_dot_product_attention(q, k, v, added, scale=scale or None)
-
-
-def _scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
-    return (q * (scale or 1 / math.sqrt(q.shape[-1]))) @ k.transpose(-1, -2)
+    return in_a_row(attend(q, k, v, added, scale)), present
 
 
 @op("MultiHeadAttention", domain=DOMAIN)
@@ -146,55 +74,18 @@ def multi_head_attention(
     unidirectional: bool = False,
     n_outputs: int,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    _check_one_beam(cache_indirection)
-    q, k, v = _separated(query, key, value, num_heads)
+    q, k, v = separated(query, key, value, num_heads)
     if bias is not None:
-        q, k, v = _biased(q, k, v, bias, key is not None and key.ndim == 4)
-    k, present_k = _extended(past_key, k, past_sequence_length)
-    v, present_v = _extended(past_value, v, past_sequence_length)
-    added = _added(q, k, key_padding_mask, attention_bias, mask_filter_value, unidirectional)
+        q, k, v = biased(q, k, v, bias, key is not None and key.ndim == 4)
+    k, present_k = extended(past_key, k, past_sequence_length)
+    v, present_v = extended(past_value, v, past_sequence_length)
+    k, v = by_beams(k, cache_indirection), by_beams(v, cache_indirection)
+    added = score_bias(q, k, key_padding_mask, attention_bias, mask_filter_value, unidirectional)
     scores = None
     if n_outputs > 3:
-        scores = _scores(q, k, scale)
+        scores = scaled_scores(q, k, scale)
         scores = scores if added is None else scores + added
-    return _packed(_attended(q, k, v, added, scale)), present_k, present_v, scores
-
-
-def _check_one_beam(cache_indirection: Tensor | None) -> None:
-    if cache_indirection is not None:
-        raise UnsupportedError("attention over a cache that beams share: cache_indirection")
-
-
-def _separated(
-    query: Tensor, key: Tensor | None, value: Tensor | None, heads: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values by heads, from any form that they come in.
-
-    With three dimensions they are (batch, length, heads * size), with four they are by heads
-    already, with five they are several in one: (batch, length, heads, 2 or 3, size).
-    """
-    if key is None:
-        packed = query if query.ndim == 5 else query.unflatten(-1, (3, heads, -1)).transpose(2, 3)
-        q, k, v = packed.transpose(1, 2).unbind(3)
-        return q, k, v
-    q = _heads(query, heads)
-    if key.ndim == 5:
-        k, v = key.transpose(1, 2).unbind(3)
-        return q, k, v
-    if value is None:
-        raise ModelError("there are keys, but no values")
-    k, v = (x if x.ndim == 4 else _heads(x, heads) for x in (key, value))
-    return q, k, v
-
-
-def _biased(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, is_cached: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """With the biases of the projections, which keys and values from a cache have already."""
-    heads = q.shape[1]
-    sizes = [heads * x.shape[-1] for x in (q, k, v)]
-    of_q, of_k, of_v = (part.reshape(heads, 1, -1) for part in bias.split(sizes))
-    return (q + of_q, k, v) if is_cached else (q + of_q, k + of_k, v + of_v)
+    return in_a_row(attend(q, k, v, added, scale)), present_k, present_v, scores
 
 
 @op("RotaryEmbedding", domain=DOMAIN)
@@ -234,10 +125,10 @@ def packed_attention(
     qkv_hidden_sizes: Ints | None = None,
     scale: float | None = None,
 ) -> Tensor:
-    q, k, v = _projected(unpack(input, token_offset), weights, bias, num_heads, qkv_hidden_sizes)
+    q, k, v = projected(unpack(input, token_offset), weights, bias, num_heads, qkv_hidden_sizes)
     lengths = cumulative_sequence_length.diff()
-    y = _attended(q, k, v, _added(q, k, lengths, attention_bias, -math.inf, False), scale)
-    return pack(_packed(y), token_offset, input.shape[0])
+    y = attend(q, k, v, score_bias(q, k, lengths, attention_bias, -math.inf, False), scale)
+    return pack(in_a_row(y), token_offset, input.shape[0])
 
 
 @op("PackedMultiHeadAttention", domain=DOMAIN)
@@ -308,6 +199,6 @@ def gated_relative_position_bias(
     num_heads: int,
 ) -> Tensor:
     query = query_layer if token_offset is None else unpack(query_layer, token_offset)
-    gates = _heads(query + query_bias, num_heads) @ weight + bias
+    gates = by_heads(query + query_bias, num_heads) @ weight + bias
     update, reset = torch.sigmoid(gates.unflatten(-1, (2, -1)).sum(-1)).split(1, -1)
     return (update * (reset * eco_a - 1) + 2) * rel_pos

@@ -6,6 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 from hetu.convert import widen
 from hetu.errors import UnsupportedError
 from hetu.ops import quantized as q
+from hetu.ops.com_microsoft.packing import unpacked
 from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import op
 
@@ -32,7 +33,7 @@ def mat_mul_n_bits(
         raise UnsupportedError("com.microsoft.MatMulNBits with weights packed for one device")
     if not b.numel():  # a product that is left out
         return F.linear(a, a.new_zeros(N, K), bias)
-    codes = _unpacked(b.reshape(N, -1), bits)[:, :K]
+    codes = unpacked(b.reshape(N, -1), bits)[:, :K]
     scales = scales.reshape(N, -1)
     group = torch.arange(K, device=a.device) // block_size if g_idx is None else g_idx[:K].long()
     if zero_points is None:
@@ -40,14 +41,8 @@ def mat_mul_n_bits(
     elif zero_points.is_floating_point():
         offsets = zero_points.reshape(N, -1)[:, group]
     else:
-        offsets = _unpacked(zero_points.reshape(N, -1), bits)[:, group]
+        offsets = unpacked(zero_points.reshape(N, -1), bits)[:, group]
     return F.linear(a, ((codes - offsets) * scales[:, group]).to(a.dtype), bias)
-
-
-def _unpacked(x: Tensor, bits: int) -> Tensor:
-    """The numbers in the bytes of the last axis, those in the lower bits first."""
-    shifts = torch.arange(0, 8, bits, dtype=torch.int32, device=x.device)
-    return (x.int()[..., None] >> shifts & (1 << bits) - 1).flatten(-2)
 
 
 @op("GatherBlockQuantized", domain=DOMAIN, fixed=("data", "scales", "zero_points"))
@@ -99,7 +94,7 @@ def _take(x: Tensor, axis: int, rows: Tensor) -> Tensor:
 
 def _numbers(x: Tensor, bits: int) -> Tensor:
     """Codes as numbers that can be computed with: bytes hold several of them."""
-    return _unpacked(x, bits) if x.dtype is torch.uint8 else q.number(widen(x))
+    return unpacked(x, bits) if x.dtype is torch.uint8 else q.number(widen(x))
 
 
 _NF4 = (
@@ -127,7 +122,7 @@ def mat_mul_bnb4(
     training_mode: int = 0,
     transB: bool = True,  # noqa: N803
 ) -> Tensor:
-    codes = _unpacked(b.flatten(), 4).unflatten(0, (-1, 2)).flip(-1).flatten()[: N * K]
+    codes = unpacked(b.flatten(), 4).unflatten(0, (-1, 2)).flip(-1).flatten()[: N * K]
     table = _NF4 if quant_type == 1 else (*_FP4, *(-value for value in _FP4))
     parts = torch.tensor(table, dtype=a.dtype, device=a.device)[codes]
     weight = (parts * absmax.repeat_interleave(block_size)[: N * K]).reshape(N, K)

@@ -100,6 +100,41 @@ def fused_mat_mul(
     return y if alpha == 1 else y * alpha
 
 
+_ALONG_AN_AXIS = {"LogSoftmax": torch.log_softmax, "Softmax": torch.softmax}
+
+
+@op("FusedMatMulActivation", domain=DOMAIN)
+def fused_mat_mul_activation(
+    a: Tensor,
+    b: Tensor,
+    *,
+    activation: str,
+    activation_alpha: float | None = None,
+    activation_axis: int = -1,
+    activation_beta: float | None = None,
+    activation_gamma: float | None = None,
+    alpha: float = 1.0,
+    transA: bool = False,  # noqa: N803
+    transB: bool = False,  # noqa: N803
+    transBatchA: bool = False,  # noqa: N803
+    transBatchB: bool = False,  # noqa: N803
+) -> Tensor:
+    y = fused_mat_mul(
+        a, b, alpha=alpha, transA=transA, transB=transB, transBatchA=transBatchA,
+        transBatchB=transBatchB,
+    )  # fmt: skip
+    if activation in _ALONG_AN_AXIS:
+        return _ALONG_AN_AXIS[activation](y, activation_axis)
+    second = activation_gamma if activation == "Selu" else activation_beta
+    return _activated(y, activation, (activation_alpha, second))
+
+
+@op("BiasSoftmax", domain=DOMAIN)
+def bias_softmax(data: Tensor, bias: Tensor, *, axis: int = 1, is_inner_broadcast: bool) -> Tensor:
+    total = data + bias
+    return total.flatten(axis % data.ndim).softmax(-1).reshape(total.shape)
+
+
 @op("TransposeMatMul", domain=DOMAIN)
 def transpose_mat_mul(
     a: Tensor,

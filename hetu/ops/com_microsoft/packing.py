@@ -1,4 +1,4 @@
-"""Batches without their padding: the tokens of all sequences in one row."""
+"""Batches without their padding, the tokens of all sequences in one row; numbers in few bits."""
 
 import torch
 from torch.nn import functional as F  # noqa: N812
@@ -35,3 +35,20 @@ def unpack(tokens: Tensor, token_offset: Tensor) -> Tensor:
 def pack(x: Tensor, token_offset: Tensor, count: int) -> Tensor:
     """The inverse of `unpack`."""
     return x.flatten(0, 1)[token_offset.flatten()[:count]]
+
+
+def unpacked(x: Tensor, bits: int) -> Tensor:
+    """The numbers in the bytes of the last axis, those in the lower bits first."""
+    if 8 % bits:
+        places = torch.arange(8, dtype=torch.int32, device=x.device)
+        ones = (x.int()[..., None] >> places & 1).flatten(-2)
+        whole = ones[..., : ones.shape[-1] // bits * bits].unflatten(-1, (-1, bits))
+        return (whole << places[:bits]).sum(-1, dtype=torch.int32)
+    shifts = torch.arange(0, 8, bits, dtype=torch.int32, device=x.device)
+    return (x.int()[..., None] >> shifts & (1 << bits) - 1).flatten(-2)
+
+
+def in_halves(numbers: Tensor) -> Tensor:
+    """Numbers of four bits two to a byte, the first in the lower bits."""
+    low, high = numbers.unflatten(-1, (-1, 2)).unbind(-1)
+    return (low | high << 4).to(torch.uint8)

@@ -89,12 +89,14 @@ def q_linear_softmax(
     axis: int = -1,
     opset: int,
 ) -> Any:
-    values = _floats(x, x_scale, x_zero_point)
+    values = _floats(x, x_scale, x_zero_point).double()
     if opset < 13:  # over all axes from this one on
         y = values.flatten(axis % x.ndim).softmax(-1).reshape(x.shape)
     else:
         y = values.softmax(axis)
-    return _codes(y, y_scale, y_zero_point, x)
+    # ONNX Runtime has a whole number of steps from 0 to 1, and rounds the middle of two up
+    codes = (y * (1 / y_scale).floor() + 0.5).floor()
+    return q.quantized(codes, q.number(y_zero_point), dtype(x.dtype))
 
 
 @op("QLinearGlobalAveragePool", domain=DOMAIN, fixed=_UNARY)
