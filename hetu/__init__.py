@@ -19,6 +19,7 @@ from hetu.errors import (
     RunError,
     UnsupportedError,
     UsageError,
+    VerificationError,
 )
 from hetu.optim import lr
 from hetu.optim.assign import assign_with_indexedslices_op, param_clip_op, sparse_set_op

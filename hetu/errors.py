@@ -35,6 +35,14 @@ class RunError(HetuError):
     """An operator failed while the graph ran; the message names the node and its inputs."""
 
 
+class VerificationError(HetuError):
+    """A model's results are not shown to be ONNX Runtime's; `report` says where they differ."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 def show(name: object) -> str:
     """A name from a file or a user as it may stand in a message: `repr`, cut at `MAX_NAME`."""
     text = repr(name)

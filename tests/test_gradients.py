@@ -1,6 +1,7 @@
 """Gradients as values of the graph."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -92,3 +93,15 @@ def test_seeds_must_match() -> None:
     x = ht.Variable(name="x")
     with pytest.raises(UsageError, match="1 outputs, but 2 seeds"):
         ht.gradients(x, [x], insert_grad=[x, x])
+
+
+def test_of_constants_that_others_are_computed_from() -> None:
+    """What could be folded into a constant is not, where its gradient is asked for."""
+    model = ht.onnx.load_onnx(
+        onnx.parser.parse_model("""<ir_version: 9, opset_import: ["" : 20]>
+        g (float[N] x) => (float[N] y) <float temperature = {2}>
+        { e = Exp (temperature) y = Mul (x, e) }""")
+    )
+    gradients = ht.gradients(model.outputs["y"], [model.variables["temperature"]])
+    (result,) = run(*gradients, x=np.float32([1, 2]))
+    np.testing.assert_allclose(result, 3 * np.exp(2), rtol=1e-6)

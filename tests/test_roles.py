@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 from onnx import parser
 
@@ -29,8 +30,10 @@ WEIGHTS = {"kernel", "scale", "shift", "inner", "own"}
 
 
 def load(trainable: object = True) -> ht.onnx.LoadedModel:
-    import onnx
+    return ht.onnx.load_onnx(model_proto(), trainable=trainable)  # pyright: ignore
 
+
+def model_proto() -> onnx.ModelProto:
     proto = parser.parse_model(MODEL)
     names = (
         "kernel",
@@ -50,7 +53,7 @@ def load(trainable: object = True) -> ht.onnx.LoadedModel:
         if name not in present:
             array = np.ones(SHAPES.get(name, (2,)), np.float32)
             proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    return ht.onnx.load_onnx(proto, trainable=trainable)  # pyright: ignore
+    return proto
 
 
 def trained(model: ht.onnx.LoadedModel) -> set[str]:
@@ -78,3 +81,30 @@ def test_weights_are_what_gradients_reach() -> None:
 )
 def test_selection(trainable: object, expected: set[str]) -> None:
     assert trained(load(trainable)) == expected
+
+
+ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
+FOLDED = "pkg.onnxscript.optimizer.folded_from"
+NOTES = {
+    "kernel": (ORIGIN, "PARAMETER"),
+    "factor": (ORIGIN, "PARAMETER"),
+    "shift": (ORIGIN, "BUFFER"),
+    "scale": (FOLDED, "['val_12', 'norm.weight']"),
+    "inner": (FOLDED, "['val_12', 'val_3']"),
+}
+
+
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [(True, {"kernel", "factor", "scale", "own"}), (["shift", "inner"], {"shift", "inner"})],
+)
+def test_notes_of_the_exporter_say_what_a_parameter_was(
+    trainable: object, expected: set[str]
+) -> None:
+    """Parameters of any rank train; buffers and what was computed do where they are asked for."""
+    proto = model_proto()
+    for name, (key, value) in NOTES.items():
+        info = onnx.helper.make_tensor_value_info(name, 1, None)
+        info.metadata_props.add(key=key, value=value)
+        proto.graph.value_info.append(info)
+    assert trained(ht.onnx.load_onnx(proto, trainable=trainable)) == expected  # pyright: ignore

@@ -1,7 +1,7 @@
 """Function bodies: the model's, hetu's own, and those in schemas of operators without a kernel."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,8 @@ from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.proto import ReadExternal, read_attribute
 from hetu.onnx.roles import subgraphs
 from hetu.ops.registry import find
+
+BodyOf = Callable[[onnx.NodeProto, int], Function | None]
 
 
 def read_functions(
@@ -33,7 +35,7 @@ def read_functions(
         if key in functions:
             pending.pop()
         elif not unread:
-            functions[key] = _read(protos[key], functions, external, schemas)
+            functions[key] = _read(protos[key], functions, external, schemas.find)
         elif key in started:
             raise ModelError(f"function {show('.'.join(key[:2]))} calls itself")
         else:
@@ -100,49 +102,15 @@ class SchemaBodies:
         """What a node runs, or None where a kernel does it."""
         if find(node.domain, node.op_type, version) is not None:
             return None
-        proto = self._proto(node, version)
+        types = self._types if _wants_types(node, version) else {}
+        proto = _schema_function(node, version, types, version)
         if proto is None:
             domain = f"{node.domain}." if node.domain else ""
             self.missing[f"{domain}{node.op_type}-{version}"] += 1
             return None
-        function = _read(proto, {}, self._external, self, local=False)
-        return replace(function, defaults=self._defaults(node, version))
-
-    def _defaults(self, node: onnx.NodeProto, version: int) -> dict[str, Attribute]:
-        """The attributes that the schema gives where a node does not."""
-        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
-        defaults = {name: a.default_value for name, a in schema.attributes.items()}
-        return {
-            name: read_attribute(default, self._external, _no_graph)
-            for name, default in defaults.items()
-            if default.type
-        }
-
-    def _proto(self, node: onnx.NodeProto, version: int) -> onnx.FunctionProto | None:
-        try:
-            schema: Any = onnx.defs.get_schema(node.op_type, version, node.domain)
-        except onnx.defs.SchemaError:
-            return None
-        if schema.has_function:
-            body_version = _closest(schema.function_opset_versions, version)
-            data = schema.get_function_with_opset_version(body_version)
-            return self._complete(onnx.FunctionProto.FromString(data))
-        if not schema.has_context_dependent_function:
-            return None
-        types = [self._types.get(name, onnx.TypeProto()) for name in node.input]
-        body_version = _closest(schema.context_dependent_function_opset_versions, version)
-        data = schema.get_context_dependent_function_with_opset_version(
-            body_version, node.SerializeToString(), [t.SerializeToString() for t in types]
-        )
-        return self._complete(onnx.FunctionProto.FromString(data))
-
-    def _complete(self, proto: onnx.FunctionProto) -> onnx.FunctionProto:
-        """A body with the opset of ai.onnx stated: some leave it to the model."""
-        if all(entry.domain for entry in proto.opset_import):
-            opsets = {entry.domain: entry.version for entry in self._model.opset_import}
-            version = opsets.get("", onnx.defs.onnx_opset_version())
-            proto.opset_import.append(onnx.helper.make_opsetid("", version))
-        return proto
+        opsets = {entry.domain: entry.version for entry in self._model.opset_import}
+        newest = opsets.get("", onnx.defs.onnx_opset_version())
+        return _read_schema_function(node, version, proto, newest, self._external, self.find)
 
     @cached_property
     def _types(self) -> Mapping[str, onnx.TypeProto]:
@@ -156,8 +124,83 @@ class SchemaBodies:
         return types
 
 
+def schema_body(
+    node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto], opset: int
+) -> Function | None:
+    """The body that a node's schema has, in operators of `opset` where there is a choice.
+
+    `types` are those of the node's inputs, by name, as far as they are known.
+    """
+    proto = _schema_function(node, version, types, opset)
+    if proto is None:
+        return None
+    return _read_schema_function(node, version, proto, opset, _no_external, lambda *_: None)
+
+
+def _read_schema_function(
+    node: onnx.NodeProto,
+    version: int,
+    proto: onnx.FunctionProto,
+    opset: int,
+    external: ReadExternal,
+    body_of: BodyOf,
+) -> Function:
+    """A schema's function; some leave the opset of ai.onnx to the model: `opset` it is there."""
+    if all(entry.domain for entry in proto.opset_import):
+        proto.opset_import.append(onnx.helper.make_opsetid("", opset))
+    function = _read(proto, {}, external, body_of, local=False)
+    return replace(function, defaults=_defaults(node, version, external))
+
+
+def _schema_function(
+    node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto], opset: int
+) -> onnx.FunctionProto | None:
+    schema = _schema(node, version)
+    if schema is None:
+        return None
+    if schema.has_function:
+        body_version = _closest(schema.function_opset_versions, opset)
+        return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(body_version))
+    if not schema.has_context_dependent_function:
+        return None
+    given = [types.get(name, onnx.TypeProto()).SerializeToString() for name in node.input]
+    body_version = _closest(schema.context_dependent_function_opset_versions, opset)
+    data = schema.get_context_dependent_function_with_opset_version(
+        body_version, node.SerializeToString(), given
+    )
+    proto = onnx.FunctionProto.FromString(data)
+    return proto if proto.node else None  # none for this node and these types
+
+
+def _schema(node: onnx.NodeProto, version: int) -> Any:
+    try:
+        return onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _wants_types(node: onnx.NodeProto, version: int) -> bool:
+    """Whether the body that a node's schema has depends on the types of its inputs."""
+    schema = _schema(node, version)
+    return bool(schema and schema.has_context_dependent_function and not schema.has_function)
+
+
+def _defaults(node: onnx.NodeProto, version: int, external: ReadExternal) -> dict[str, Attribute]:
+    """The attributes that the schema gives where a node does not."""
+    defaults = {name: a.default_value for name, a in _schema(node, version).attributes.items()}
+    return {
+        name: read_attribute(default, external, _no_graph)
+        for name, default in defaults.items()
+        if default.type
+    }
+
+
 def _no_graph(graph: onnx.GraphProto) -> None:
     raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
+
+
+def _no_external(proto: onnx.TensorProto, _: object) -> Any:
+    raise ModelError(f"the tensor {show(proto.name)} of a schema lies in another file")
 
 
 def _closest(versions: Sequence[int], version: int) -> int:
@@ -169,7 +212,7 @@ def _read(
     proto: onnx.FunctionProto,
     functions: Mapping[FunctionKey, Function],
     external: ReadExternal,
-    schemas: SchemaBodies,
+    body_of: BodyOf,
     local: bool = True,
 ) -> Function:
     """A function with its body as a graph, whose inputs and outputs have no types.
@@ -188,7 +231,7 @@ def _read(
         value_info=proto.value_info,
         metadata_props=proto.metadata_props,
     )
-    reader = GraphReader(None, opsets, functions, {}, external, schemas.find)
+    reader = GraphReader(None, opsets, functions, {}, external, body_of)
     return Function(
         proto.domain,
         proto.name,

@@ -10,6 +10,7 @@ from hetu.ir import (
     Attribute,
     Function,
     Graph,
+    Namer,
     Node,
     SparseTensor,
     Tensor,
@@ -113,7 +114,9 @@ class GraphWriter:
 def write_function(function: Function, data_of: DataOf, held: HeldData) -> onnx.FunctionProto:
     """A model-local function."""
     body = function.body
-    names = {value: value.name for inner in nested_graphs(body) for value in graph_values(inner)}
+    values = [value for inner in nested_graphs(body) for value in graph_values(inner)]
+    namer = Namer(value.name for value in values)
+    names = {v: v.name or namer.unique(v.node.op_type if v.node else "") for v in values}
     writer = GraphWriter(names, data_of, held, in_function=True)
     graph = writer.graph(body)
     proto = onnx.FunctionProto(

@@ -26,7 +26,7 @@ from hetu.onnx.bodies import hetu_functions
 from hetu.onnx.data_file import ExternalData, HeldData, data_file_name, write_model
 from hetu.onnx.exporter import GraphWriter, write_function
 from hetu.onnx.proto import write_metadata
-from hetu.onnx.versions import convert_proto, settle_versions
+from hetu.onnx.versions import settle_versions
 from hetu.runtime.executor import Executor
 from hetu.types import Dim, TensorType, ValueType
 
@@ -147,7 +147,8 @@ def _to_proto(
     """The model without the data that `held` keeps back."""
     sources = _sources(graph)
     types = _input_types(graph.inputs, input_shapes)
-    opsets, graph = settle_versions(graph, sources, opset)
+    settled = settle_versions(graph, _functions(sources), sources, opset, types)
+    opsets, graph, functions = settled.opsets, settled.graph, settled.functions
     facts = sources[0] if sources else Model({}, MIN_IR_VERSION, producer_name="hetu")
 
     def data_of(value: Value) -> Tensor | SparseTensor:
@@ -158,12 +159,10 @@ def _to_proto(
     proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
     proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of, held).graph(graph, types))
     proto.graph.name = proto.graph.name or "hetu"
-    functions = _functions(sources, graph)
     proto.functions.extend(write_function(function, data_of, held) for function in functions)
     proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
     proto.ir_version = _ir_version(facts, proto)
-    proto = _with_output_types(proto)
-    return convert_proto(proto, opset) if opset and opset != opsets.get("") else proto
+    return _with_output_types(proto)
 
 
 def _ir_version(facts: Model, proto: onnx.ModelProto) -> int:
@@ -217,7 +216,7 @@ def _input_types(inputs: Sequence[Value], shapes: Shapes) -> dict[Value, ValueTy
     return types
 
 
-def _functions(sources: Sequence[Model], graph: Graph) -> list[Function]:
+def _functions(sources: Sequence[Model]) -> list[Function]:
     """The files' functions; two that share a name but not a body cannot both be written."""
     chosen: dict[tuple[str, str, str], Function] = {}
     for function in (f for model in sources for f in model.functions):

@@ -72,7 +72,7 @@ def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedMode
     `ModelError` for a file that is no valid model, `UnsupportedError`, listing all, where it
     uses operators that hetu does not have, and `ExternalDataError`.
     """
-    proto, folder = _read_proto(source)
+    proto, folder = read_proto(source)
     with Progress("reading", external_size(proto)) as progress:
         return _load(proto, ExternalReader(folder, progress), trainable)
 
@@ -104,7 +104,11 @@ def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
     return LoadedModel(model)
 
 
-def _read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
+def read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
+    """The model as it is written, and the folder of its external data, where it has one.
+
+    Raises `UsageError` where the file cannot be read and `ModelError` where it is no ONNX model.
+    """
     if isinstance(source, onnx.ModelProto):
         return source, None
     folder = None

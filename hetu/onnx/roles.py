@@ -1,4 +1,8 @@
-"""What each initializer of a model is used for, hence which of them training may change."""
+"""What each initializer of a model is used for, hence which of them training may change.
+
+Beside the graph, what torch's exporter notes of an initializer counts: whether it was a parameter
+of the module, a buffer, or computed from constants.
+"""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,22 +33,32 @@ class Role(Enum):
     CONSTANT = "constant"
 
 
+_ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
+_FOLDED = "pkg.onnxscript.optimizer.folded_from"
+_COMPUTED = re.compile(r"val_\d+")  # what torch's exporter calls values that the module has not
+
+
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """How an initializer is used: whether a gradient reaches it, and whether a kernel keeps it."""
+    """How an initializer is used: whether a gradient reaches it, and whether a kernel keeps it.
+
+    `is_parameter` says whether training changes it where nobody chooses otherwise.
+    """
 
     name: str
     rank: int
     is_reached: bool
     is_state: bool
+    is_parameter: bool
 
 
 def find_roles(model: onnx.ModelProto, trainable: Trainable) -> dict[str, Role]:
     """The role of every initializer, by name; branches that share a name share the role.
 
     A float initializer of rank 1 or more is a weight if a gradient reaches it from an output; what
-    is taken only as state or as a setting is none. Raises `UsageError` where `trainable` names what
-    the model does not have.
+    is taken only as state or as a setting is none, nor is what torch's exporter notes as a buffer
+    or as computed from constants. Raises `UsageError` where `trainable` names what the model does
+    not have.
     """
     scan = _Scan({(f.domain, f.name, f.overload): f for f in model.functions})
     scan.graph(model.graph, {entry.domain: entry.version for entry in model.opset_import})
@@ -61,7 +75,7 @@ def find_roles(model: onnx.ModelProto, trainable: Trainable) -> dict[str, Role]:
 def _selected(candidates: list[_Use], trainable: Trainable) -> set[str]:
     names = {use.name for use in candidates}
     if isinstance(trainable, bool):
-        return {use.name for use in candidates if trainable and use.rank > 0}
+        return {use.name for use in candidates if trainable and use.is_parameter}
     if isinstance(trainable, str | re.Pattern):
         pattern = re.compile(trainable)
         return {name for name in names if pattern.fullmatch(name)}
@@ -92,12 +106,14 @@ class _Scan:
     def graph(self, graph: onnx.GraphProto, opsets: Mapping[str, int]) -> set[str]:
         """The names that gradients of the graph's outputs reach; notes its initializers."""
         reached = self._reached(graph.node, (info.name for info in graph.output), opsets)
+        notes = {info.name: info.metadata_props for info in graph.value_info}
         for tensor in (*graph.initializer, *graph.sparse_initializer):
             dense = tensor if isinstance(tensor, onnx.TensorProto) else tensor.values
             self.initializers.append(dense.name)
             if dense.data_type in _FLOAT_CODES:
-                is_state = dense.name in self._state
-                use = _Use(dense.name, len(tensor.dims), dense.name in reached, is_state)
+                is_reached, is_state = dense.name in reached, dense.name in self._state
+                is_parameter = _is_parameter(tensor, notes.get(dense.name, ()))
+                use = _Use(dense.name, len(tensor.dims), is_reached, is_state, is_parameter)
                 self.uses.append(use)
         return reached
 
@@ -141,6 +157,19 @@ class _Scan:
             opsets = {entry.domain: entry.version for entry in function.opset_import}
             self._passing[key] = self._reached(function.node, function.output, opsets)
         return self._passing[key]
+
+
+def _is_parameter(
+    tensor: onnx.TensorProto | onnx.SparseTensorProto,
+    notes: Iterable[onnx.StringStringEntryProto],
+) -> bool:
+    """What torch's exporter notes of an initializer; without a note, its rank decides."""
+    noted = {entry.key: entry.value for entry in notes}
+    if _ORIGIN in noted:
+        return noted[_ORIGIN] == "PARAMETER"
+    sources = re.findall("'([^']*)'", noted.get(_FOLDED, ""))
+    is_computed = bool(sources) and all(map(_COMPUTED.fullmatch, sources))
+    return len(tensor.dims) > 0 and not is_computed
 
 
 def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:

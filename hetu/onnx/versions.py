@@ -1,42 +1,87 @@
 """The operator set versions of an exported model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx
 
 from hetu.api.opset import DEFAULT_OPSET
-from hetu.errors import UnsupportedError
-from hetu.ir import Graph, Model, nested_graphs
-from hetu.passes.restamp import different_nodes, restamp
+from hetu.errors import UnsupportedError, UsageError
+from hetu.ir import Function, Graph, Model, Node, Value, nested_graphs
+from hetu.onnx.schemas import OnnxSchemas
+from hetu.passes.opset import Conversion
+from hetu.passes.opset.convert import OLDEST_TARGET
 from hetu.runtime.bind import describe
+from hetu.types import ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a model is made of, every node at the version that `opsets` has for its domain."""
+
+    opsets: Mapping[str, int]
+    graph: Graph
+    functions: Sequence[Function]
 
 
 def settle_versions(
-    graph: Graph, sources: Sequence[Model], opset: int | None
-) -> tuple[Mapping[str, int], Graph]:
-    """One version per domain, and the graph with its nodes at these versions.
+    graph: Graph,
+    functions: Sequence[Function],
+    sources: Sequence[Model],
+    opset: int | None,
+    types: Mapping[Value, ValueType],
+) -> Settled:
+    """One version per domain: `opset` for ai.onnx, else the files' or the newest of the nodes.
 
-    `opset` is taken for ai.onnx where no node's meaning changes on the way there; else the version
-    is the files' or the newest of the nodes. Raises `UnsupportedError` where nodes cannot agree.
+    `types` are what is known of values beside what they say themselves. Raises `UnsupportedError`,
+    listing all, where nodes have no form in the version they have to be at.
     """
-    opsets = _opsets(graph, sources)
-    if opset is not None and "" in opsets and not different_nodes(graph, "", opset):
-        opsets[""] = opset
-    for domain, version in opsets.items():
-        conflicts = different_nodes(graph, domain, version)
-        if conflicts:
-            raise UnsupportedError(
-                f"{describe(conflicts[0])} and {len(conflicts) - 1} more nodes differ at "
-                f"version {version}, which the rest of the graph is made for"
-            )
-        if any(
-            n.domain == domain and n.version != version
-            for g in nested_graphs(graph)
-            for n in g.nodes
-        ):
-            graph = restamp(graph, domain, version)
+    check_opset(opset)
     _check_against_schemas(graph)
-    return opsets, graph
+    opsets = _opsets(graph, sources)
+    if opset is not None:
+        opsets[""] = opset
+    if _is_settled(graph, opsets) and all(_imports(f, opsets, sources, opset) for f in functions):
+        return Settled(opsets, graph, functions)
+    conversion = Conversion(opsets, OnnxSchemas(types))
+    graph = conversion.graph(graph)
+    functions = [conversion.function(function) for function in functions]
+    if conversion.failures:
+        listed = "\n".join(f"  {failure}" for failure in conversion.failures)
+        raise UnsupportedError(
+            f"{len(conversion.failures)} nodes have no form in opset {opsets.get('', 0)} "
+            f"of ai.onnx; export at another opset, or change them first:\n{listed}"
+        )
+    return Settled(opsets, graph, functions)
+
+
+def check_opset(opset: int | None) -> None:
+    """Raise `UsageError` where an opset of ai.onnx does not exist."""
+    newest = onnx.defs.onnx_opset_version()
+    if opset is not None and not 1 <= opset <= newest:
+        raise UsageError(f"opset {opset}: ai.onnx has opsets {OLDEST_TARGET} to {newest} to export")
+
+
+def _is_settled(graph: Graph, opsets: Mapping[str, int]) -> bool:
+    nodes = (node for inner in nested_graphs(graph) for node in inner.nodes)
+    return all(node.version == opsets[_domain(node)] for node in nodes if not _is_call(node))
+
+
+def _imports(
+    function: Function, opsets: Mapping[str, int], sources: Sequence[Model], opset: int | None
+) -> bool:
+    """Whether a function may stay as it is: its file's, where no other opset is asked for."""
+    owner = next((model for model in sources if function in model.functions), None)
+    is_file_kept = opset is None and owner is not None and owner.opsets.get("") == opsets.get("")
+    return is_file_kept or function.opsets.get("", opsets.get("")) == opsets.get("")
+
+
+def _is_call(node: Node) -> bool:
+    return node.function is not None and node.function.local
+
+
+def _domain(node: Node) -> str:
+    return "" if node.domain == "ai.onnx" else node.domain
 
 
 def _check_against_schemas(graph: Graph) -> None:
@@ -70,24 +115,9 @@ def _opsets(graph: Graph, sources: Sequence[Model]) -> dict[str, int]:
     from_files = set(opsets)
     for inner in nested_graphs(graph):
         for node in inner.nodes:
-            domain = "" if node.domain == "ai.onnx" else node.domain
+            domain = _domain(node)
             if domain not in from_files:
                 opsets[domain] = max(node.version, opsets.get(domain, 0))
     if "hetu" in opsets:  # the bodies of hetu's operators are made of ai.onnx
         opsets.setdefault("", DEFAULT_OPSET)
     return opsets
-
-
-def convert_proto(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at another opset of ai.onnx, by onnx's version converter.
-
-    Raises `UnsupportedError` where it has no rule, or where its result is no valid model.
-    """
-    try:
-        converted = onnx.version_converter.convert_version(model, opset)
-        onnx.checker.check_model(converted)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
-        raise UnsupportedError(
-            f"the graph cannot be converted to opset {opset}: {error}"
-        ) from error
-    return converted

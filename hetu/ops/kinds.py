@@ -56,14 +56,14 @@ class Context:
     """What a run tells its kernels.
 
     `training` is None where nodes do as their own attributes say. `updates` receives the new values
-    of a kernel's buffers, as pairs (tensor that went in, tensor that replaces it). `seeded` holds
-    the generators of nodes with a seed of their own.
+    of kernels' buffers, as pairs (tensor that went in, tensor that replaces it) by the id of the
+    first. `seeded` holds the generators of nodes with a seed of their own.
     """
 
     training: bool | None = None
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    updates: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    updates: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     seeded: dict[int, torch.Generator] = field(default_factory=dict)
 
     def is_training(self, training_mode: bool) -> bool:

@@ -1,6 +1,6 @@
 """Computes what depends on constants alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,18 @@ MAX_GROWN_BYTES = 1 << 24
 """A result that is larger than this and than its inputs is left to be computed at run time."""
 
 
-def fold(graph: Graph, evaluate: Callable[[Node], Sequence[Any]]) -> Graph:
+def fold(
+    graph: Graph, evaluate: Callable[[Node], Sequence[Any]], kept_values: Collection[Value] = ()
+) -> Graph:
     """The graph with constants in place of the nodes that have only constant inputs.
 
-    `evaluate` runs one node whose inputs are all constants.
+    `evaluate` runs one node whose inputs are all constants. What depends on `kept_values` stays.
     """
     values = Substitution()
     kept = []
     for original in graph.nodes:
         node = values.node(original)
-        results = _results(node, evaluate) if _is_foldable(node) else None
+        results = _results(node, evaluate) if _is_foldable(node, kept_values) else None
         if results is None:
             kept.append(node)
             continue
@@ -39,12 +41,12 @@ def constant(array: np.ndarray, value: Value) -> Value:
     return Value(value.name, data.type, data=data, constant=True)
 
 
-def _is_foldable(node: Node) -> bool:
+def _is_foldable(node: Node, kept_values: Collection[Value]) -> bool:
     kernel = None if node.function else find(node.domain, node.op_type, node.version)
     return (
         kernel is not None
         and "ctx" not in kernel.reserved
-        and all(value is None or value.constant for value in node.inputs)
+        and all(v is None or (v.constant and v not in kept_values) for v in node.inputs)
         and not any(node.graphs)
     )
 

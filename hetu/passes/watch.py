@@ -9,6 +9,11 @@ def gradient_nodes(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if (node.domain, node.op_type) == ("hetu", "Gradient")]
 
 
+def watched_values(graph: Graph) -> set[Value]:
+    """What gradients are taken with respect to."""
+    return {x for node in gradient_nodes(graph) for x in _variables(node)}
+
+
 def watch(graph: Graph) -> Graph:
     """The graph with a `Watch` after every value that some gradient is taken with respect to.
 
@@ -16,7 +21,7 @@ def watch(graph: Graph) -> Graph:
     kept for as long as there are several that may need it.
     """
     gradients = gradient_nodes(graph)
-    watched = {x for node in gradients for x in _variables(node)}
+    watched = watched_values(graph)
     differentiated = set(needed_nodes(value for node in gradients for value in node.inputs))
     values = Substitution()
     nodes = []

@@ -163,11 +163,17 @@ class _Writer:
 
     def _expression(self, node: Node, call: Call, arguments: Sequence[str]) -> str:
         function = self._define(call.name, call.function)
+        given = [
+            f"latest({argument})" if index in call.buffers else argument
+            for index, argument in enumerate(arguments)
+        ]
         bodies = [f"{name}={self._body(graph)}" for name, graph in call.bodies.items()]
-        text = f"{function}({', '.join((*arguments, *bodies))})"
+        text = f"{function}({', '.join((*given, *bodies))})"
         if call.buffers:
-            self.namespace["update"] = partial(_update, self._compiler.context)
-            text = f"update({text}, {', '.join(self._name(node.inputs[i]) for i in call.buffers)})"
+            context = self._compiler.context
+            self.namespace["latest"] = partial(_latest, context)
+            self.namespace["update"] = partial(_update, context)
+            text = f"update({text}, {', '.join(arguments[index] for index in call.buffers)})"
         return text
 
     def _targets(self, outputs: Sequence[Value | None], call: Call) -> str:
@@ -285,8 +291,14 @@ def _attribute_dtype(attribute: Attribute) -> DType | None:
     return STRING if attribute.kind == "strings" else attribute.value.dtype
 
 
+def _latest(context: Context, buffer: Any) -> Any:
+    """What a buffer holds after the nodes that ran before: several may share one."""
+    return context.updates.get(id(buffer), (buffer, buffer))[1]
+
+
 def _update(context: Context, results: tuple[Any, ...], *buffers: Any) -> tuple[Any, ...]:
     """Record the new values that a kernel returned after its outputs, and hand on the outputs."""
     updated = results[len(results) - len(buffers) :]
-    context.updates.extend((old, new.detach()) for old, new in zip(buffers, updated, strict=True))
+    for old, new in zip(buffers, updated, strict=True):
+        context.updates[id(old)] = old, new.detach()
     return results[: len(results) - len(buffers)]

@@ -1,6 +1,6 @@
 """The variables of an executor and their current values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class ParameterStore:
             self[value] = copied(self[value])
         return self[value]
 
-    def replace(self, updates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    def replace(self, updates: Collection[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Put new tensors in the place of old ones; those of no variable are passed over."""
         positions = {id(tensor): i for i, tensor in enumerate(self.tensors)} if updates else {}
         for old, new in updates:

@@ -11,7 +11,7 @@ from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.straight_through import straight_through
-from hetu.passes.watch import gradient_nodes, watch
+from hetu.passes.watch import gradient_nodes, watch, watched_values
 from hetu.runtime.compile import Compiler
 from hetu.runtime.evaluate import evaluate
 from hetu.runtime.failure import explain
@@ -92,7 +92,7 @@ class SubExecutor:
         return "\n\n".join(source.text for source in compiler.sources.values())
 
     def _apply(self, results: Sequence[Any]) -> None:
-        self._store.replace(self._context.updates)
+        self._store.replace(self._context.updates.values())
         start = 0
         for update in self._updates:
             count = len(update.needed)
@@ -102,7 +102,8 @@ class SubExecutor:
     def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
         if inference not in self._compiled:
             self._context.training = None if inference is None else not inference
-            folded = fold(self.graph, partial(evaluate, contents={}, context=self._context))
+            constants = partial(evaluate, contents={}, context=self._context)
+            folded = fold(self.graph, constants, watched_values(self.graph))
             graph = watch(straight_through(folded))
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))

@@ -32,16 +32,20 @@ def columns(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 3), (2, 3, 4), (2, 3, 4, 5), (2, 3, 2, 2, 2), (1, 3)])
-def test_batch_normalization_trains(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("training_mode", [True, False])
+def test_batch_normalization_trains(shape: tuple[int, ...], training_mode: bool) -> None:
+    """ONNX's running variance is of the batch; where the file does not train, torch's estimate."""
     x, scale, bias, mean, var = batch(shape)
     y, *statistics = norm.batch_normalization(
-        x, scale, bias, mean, var, momentum=0.8, epsilon=1e-3, ctx=TRAINS
-    )
+        x, scale, bias, mean, var, momentum=0.8, epsilon=1e-3, training_mode=training_mode,
+        ctx=TRAINS,
+    )  # fmt: skip
     rows = columns(x)
     batch_mean, batch_var = rows.mean(0), rows.var(0, correction=0)
     expected = (rows - batch_mean) / (batch_var + 1e-3).sqrt() * scale + bias
     torch.testing.assert_close(columns(y), expected)
-    running = [0.8 * mean + 0.2 * batch_mean, 0.8 * var + 0.2 * batch_var]
+    moved = batch_var if training_mode or len(rows) == 1 else rows.var(0)
+    running = [0.8 * mean + 0.2 * batch_mean, 0.8 * var + 0.2 * moved]
     torch.testing.assert_close(statistics, running * 2)
 
 
@@ -75,6 +79,20 @@ def test_gradient_of_given_statistics() -> None:
     inputs = [x.requires_grad_() for x in batch((2, 3, 2))]
     function = lambda *values: norm.batch_normalization(*values, ctx=Context())[0]  # noqa: E731
     assert torch.autograd.gradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_with_expanded_parameters(training: bool) -> None:
+    """torch's exporter expands a one where a norm has no weights."""
+    x = draw(4, 16).requires_grad_()
+    expanded = [draw(1).abs().expand(16) for _ in range(4)]
+    grads = [
+        torch.autograd.grad(
+            norm.batch_normalization(x, *parameters, ctx=Context(training))[0].pow(3).sum(), x
+        )[0]
+        for parameters in (expanded, [p.clone() for p in expanded])
+    ]
+    torch.testing.assert_close(*grads)
 
 
 def test_outputs_say_that_old_nodes_train() -> None:
@@ -127,7 +145,7 @@ def test_training_moves_statistics_and_no_optimizer_does(version: int) -> None:
     executor.run("train", feed_dict={"x": x})
     state = executor.state_dict()
     np.testing.assert_allclose(state["mean"], [2.5, 2.5])
-    np.testing.assert_allclose(state["var"], [5, 4.5])
+    np.testing.assert_allclose(state["var"], [5.5, 4.5])  # of [0, 2] and [1, 1], unbiased
     (result,) = executor.run("validate", feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
     scaled = (x - state["mean"]) / np.sqrt(state["var"] + 1e-5)
     np.testing.assert_allclose(result, scaled * state["scale"] + state["bias"], rtol=1e-5)
@@ -202,3 +220,30 @@ def test_nothing_is_normalized_to_nothing(shape: tuple[int, ...]) -> None:
         norm.mean_variance_normalization(x, axes=(1,)),
     ):
         assert y.shape == shape
+
+
+SHARED = """
+<ir_version: 7, opset_import: ["" : 15]>
+m (float[n, 2] x) => (float[n, 2] y)
+<
+    float[2] scale = {1, 1}, float[2] bias = {0, 0}, float[2] mean = {4, 4}, float[2] var = {9, 9}
+>
+{
+    z = BatchNormalization <momentum = 0.5> (x, scale, bias, mean, var)
+    y = BatchNormalization <momentum = 0.5> (z, scale, bias, mean, var)
+}"""
+
+
+def test_nodes_move_shared_statistics_in_turn() -> None:
+    model = load_onnx(onnx.parser.parse_model(SHARED))
+    y = model.outputs["y"]
+    train = SGDOptimizer(0.0).minimize(y)
+    executor = Executor({"train": [y, train]})
+    x = np.array([[0, 1], [2, 1]], np.float32)
+    executor.run("train", feed_dict={"x": x})
+    layer = torch.nn.BatchNorm1d(2, momentum=0.5)
+    layer.load_state_dict({"running_mean": Tensor([4, 4]), "running_var": Tensor([9, 9])}, False)
+    layer(layer(torch.from_numpy(x)))
+    state = executor.state_dict()
+    np.testing.assert_allclose(state["mean"], layer.running_mean)
+    np.testing.assert_allclose(state["var"], layer.running_var, rtol=1e-5)

@@ -32,6 +32,8 @@ def stft(random: Random, version: int) -> Call:
     length, step, frame = random.integer(9, 20), random.integer(1, 5), random.integer(2, 8)
     parts = random.integer(1, 2)
     signal = random.floats(random.integer(1, 3), length, parts, dtype=dtype)
+    if parts == 1 and random.choice(True, False):
+        signal = signal[..., 0]
     window = random.choice(None, random.floats(frame, dtype=dtype))
     given = None if window is not None and random.choice(True, False) else np.asarray(frame)
     onesided = random.integer(0, 1) if parts == 1 else 0

@@ -30,7 +30,8 @@ def batch_normalization(
     if not ctx.is_training(training_mode):
         return _normalize(x, scale, b, input_mean, input_var, epsilon), input_mean, input_var
     y, mean, var = _normalize_batch(x, scale, b, epsilon)
-    running = _move(input_mean, mean, momentum), _move(input_var, var, momentum)
+    moved = var if training_mode else _unbiased(var, x)
+    running = _move(input_mean, mean, momentum), _move(input_var, moved, momentum)
     return y, *running, *running
 
 
@@ -51,7 +52,8 @@ def batch_normalization_9(
     if not ctx.is_training(n_outputs > 1):
         return _normalize(x, scale, b, mean, var, epsilon), mean, var, mean, var
     y, batch_mean, batch_var = _normalize_batch(x, scale, b, epsilon)
-    running = _move(mean, batch_mean, momentum), _move(var, batch_var, momentum)
+    moved = batch_var if n_outputs > 1 else _unbiased(batch_var, x)
+    running = _move(mean, batch_mean, momentum), _move(var, moved, momentum)
     return y, *running, batch_mean.to(mean.dtype), batch_var.to(var.dtype), *running
 
 
@@ -103,6 +105,11 @@ def _parameter_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _parameter(parameter: Tensor, x: Tensor) -> Tensor:
+    """A scale or statistic as torch's kernel wants it: the gradient's reads expanded ones wrong."""
+    return parameter.to(_parameter_type(x)).contiguous()
+
+
 def _by_channel(x: Tensor) -> Tensor:
     """`x` with an axis of channels: a tensor of rank 1 is one channel."""
     return x.unsqueeze(1) if x.ndim == 1 else x
@@ -115,7 +122,7 @@ def _normalize(
         shape = (-1, *(1,) * (x.ndim - 2))
         mean, var, scale, b = (p.reshape(shape) for p in (mean, var, scale, b))
         return ((x - mean) * (var + epsilon).rsqrt() * scale + b).to(x.dtype)
-    scale, b, mean, var = (p.to(_parameter_type(x)) for p in (scale, b, mean, var))
+    scale, b, mean, var = (_parameter(p, x) for p in (scale, b, mean, var))
     return torch.batch_norm(
         _by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
     ).view_as(x)
@@ -132,12 +139,26 @@ def _normalize_batch(
     channels = _by_channel(x)
     mean, var = (torch.zeros(scale.shape, dtype=kind, device=x.device) for _ in range(2))
     y = torch.batch_norm(
-        channels, scale.to(kind), b.to(kind), mean, var, True, 1.0, epsilon,
+        channels, _parameter(scale, x), _parameter(b, x), mean, var, True, 1.0, epsilon,
         torch.backends.cudnn.enabled,
     )  # fmt: skip
-    count = channels.shape[0] * math.prod(channels.shape[2:])
+    count = _count(x)
     var = var * ((count - 1) / count) if count > 1 else torch.zeros_like(var)
     return y.view_as(x), mean, var
+
+
+def _count(x: Tensor) -> int:
+    """How many values each channel's statistics are of."""
+    return x.numel() // max(_by_channel(x).shape[1], 1)
+
+
+def _unbiased(var: Tensor, x: Tensor) -> Tensor:
+    """What the running variance of a node moves to that the file has in its inference form.
+
+    ONNX does not say how such a node trains; torch, TensorFlow and cuDNN do it like this.
+    """
+    count = _count(x)
+    return var * (count / (count - 1)) if count > 1 else var
 
 
 def _move(running: Tensor, batch: Tensor, momentum: float) -> Tensor:

@@ -50,6 +50,8 @@ def stft(
 ) -> Tensor:
     if frame_length is None:
         frame_length = signal.shape[1] if window is None else window.shape[0]
+    if signal.ndim == 2:  # as torch's exporter writes it: real, without an axis that says so
+        signal = signal.unsqueeze(-1)
     frames = _signal(signal).unfold(1, frame_length, frame_step)
     if window is not None:
         frames = frames * window

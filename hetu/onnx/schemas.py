@@ -1,0 +1,194 @@
+"""What onnx's schemas say of operators and of the types of values, for conversions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import onnx
+
+from hetu.errors import ModelError
+from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, dependencies
+from hetu.onnx.bodies import schema_body
+from hetu.onnx.exporter import GraphWriter
+from hetu.onnx.proto import read_attribute, read_type, write_tensor, write_type
+from hetu.passes.instantiate import instantiate
+from hetu.passes.opset import Formal, Setting, Signature
+from hetu.passes.opset.rewrite import constant_data
+from hetu.types import (
+    AttributeKind,
+    DType,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    ValueType,
+)
+
+MAX_DATA = 1024
+"""Constants of more elements say nothing of shapes."""
+
+
+class OnnxSchemas:
+    """Looks up operators, and infers types node by node, each at its own version.
+
+    `types` holds what is known beyond what values say of themselves.
+    """
+
+    def __init__(self, types: Mapping[Value, ValueType]) -> None:
+        self._types: dict[Value, ValueType | None] = dict(types)
+
+    def versions(self, domain: str, op_type: str) -> Sequence[Signature]:
+        """Every version of an operator, oldest first."""
+        return _histories().get((domain, op_type), ())
+
+    def type_of(self, value: Value) -> ValueType | None:
+        """A value's type as far as it is stated or can be inferred."""
+        pending = [value]
+        while pending:
+            current = pending[-1]
+            node = current.node
+            if current in self._types or node is None or _is_complete(current.type):
+                self._types.setdefault(current, current.type)
+                pending.pop()
+                continue
+            missing = [v for v in dependencies(node) if v not in self._types]
+            if missing:
+                pending.extend(missing)
+            else:
+                self._infer(node)
+                pending.pop()
+        return self._types[value]
+
+    def type_name(self, value: Value) -> str | None:
+        """A value's type as schemas spell it."""
+        return _type_name(self.type_of(value))
+
+    def dtype_name(self, element: DType) -> str:
+        """How schemas spell a tensor's type."""
+        return _dtype_name(element)
+
+    def assume(self, value: Value, value_type: ValueType | None) -> None:
+        """Note what is known of a value that does not say its type itself."""
+        self._types[value] = _better(value.type, value_type)
+
+    def body(self, node: Node, version: int) -> Graph | None:
+        """What an operator's schema says that a node does in other operators."""
+        names = _Names()
+        proto = GraphWriter(names, _data).node(node)
+        types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
+        function = schema_body(proto, node.version, types, version)
+        return instantiate(function, node.attributes) if function else None
+
+    def _infer(self, node: Node) -> None:
+        """Note the types of a node's outputs: what values say themselves goes first."""
+        inferred = self._inferred(node)
+        names = _Names()
+        for value in node.outputs:
+            if value is not None:
+                self._types[value] = _better(value.type, inferred.get(names[value]))
+
+    def _inferred(self, node: Node) -> Mapping[str, ValueType | None]:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        is_call = node.function is not None and node.function.local
+        if is_call or not onnx.defs.has(node.op_type, node.version, domain):
+            return {}
+        names, used = _Names(), list(dependencies(node))
+        try:
+            types = onnx.shape_inference.infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, node.version, domain),
+                GraphWriter(names, _data).node(node),
+                {names[v]: write_type(self._types[v]) for v in used},
+                {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
+                opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
+            )
+        except (onnx.shape_inference.InferenceError, ValueError):
+            return {}
+        return {name: read_type(proto) for name, proto in types.items()}
+
+
+class _Names(dict[Value, str]):
+    """A name for any value."""
+
+    def __missing__(self, value: Value) -> str:
+        return f"v{value.serial}"
+
+
+def _data(value: Value) -> Tensor | SparseTensor:
+    if isinstance(value.data, Tensor | SparseTensor):
+        return value.data
+    raise ModelError(f"{value!r} has no data yet")
+
+
+def _small(value: Value) -> onnx.TensorProto | None:
+    array = constant_data(value)
+    return write_tensor(Tensor(array)) if array is not None and array.size <= MAX_DATA else None
+
+
+def _is_complete(value_type: ValueType | None) -> bool:
+    if isinstance(value_type, TensorType):
+        return value_type.dtype is not None and value_type.shape is not None
+    return value_type is not None
+
+
+def _better(stated: ValueType | None, inferred: ValueType | None) -> ValueType | None:
+    if isinstance(stated, TensorType) and isinstance(inferred, TensorType):
+        return TensorType(stated.dtype or inferred.dtype, stated.shape or inferred.shape)
+    return stated or inferred
+
+
+def _dtype_name(element: DType) -> str:
+    return f"tensor({onnx.TensorProto.DataType.Name(element.code).lower()})"
+
+
+def _type_name(value_type: ValueType | None) -> str | None:
+    match value_type:
+        case TensorType(DType() as element):
+            return _dtype_name(element)
+        case SequenceType(element):
+            inner = _type_name(element)
+            return inner and f"seq({inner})"
+        case OptionalType(element):
+            inner = _type_name(element)
+            return inner and f"optional({inner})"
+    return None
+
+
+@cache
+def _histories() -> Mapping[tuple[str, str], Sequence[Signature]]:
+    histories: dict[tuple[str, str], list[Signature]] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        histories.setdefault((schema.domain, schema.name), []).append(_signature(schema))
+    return {key: sorted(found, key=lambda s: s.since) for key, found in histories.items()}
+
+
+def _signature(schema: onnx.defs.OpSchema) -> Signature:
+    allowed = {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+    return Signature(
+        schema.since_version,
+        tuple(_formals(schema.inputs, allowed)),
+        tuple(_formals(schema.outputs, allowed)),
+        {name: _setting(attribute) for name, attribute in schema.attributes.items()},
+        schema.max_input,
+        schema.max_output,
+        schema.deprecated,
+    )
+
+
+def _formals(parameters: Sequence[Any], allowed: Mapping[str, frozenset[str]]) -> Iterator[Formal]:
+    for p in parameters:
+        types = allowed.get(p.type_str, frozenset([p.type_str]))
+        is_required = p.option == onnx.defs.OpSchema.FormalParameterOption.Single
+        yield Formal(p.name, p.type_str, types, is_required)
+
+
+def _setting(attribute: onnx.defs.OpSchema.Attribute) -> Setting:
+    kind: AttributeKind = attribute.type.name.lower().replace("type_proto", "type")  # pyright: ignore
+    default = attribute.default_value
+    return Setting(kind, attribute.required, _default(default) if default.type else None)
+
+
+def _default(proto: onnx.AttributeProto) -> Attribute:
+    return read_attribute(proto, _nothing, _nothing)
+
+
+def _nothing(*_: object) -> Any:
+    raise ModelError("the default of an attribute is a graph or lies in another file")

@@ -1,0 +1,1 @@
+"""hetu's results against ONNX Runtime's."""

@@ -1,0 +1,1 @@
+"""The process that runs ONNX Runtime; it knows nothing of hetu, so that it starts fast."""

@@ -1,0 +1,273 @@
+"""Leads every node of a graph, and of the graphs inside it, to the versions wanted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+
+from hetu.errors import show
+from hetu.ir import (
+    Attribute,
+    Function,
+    Graph,
+    Node,
+    Value,
+    add_outputs,
+    dependencies,
+    next_serial,
+)
+from hetu.passes.opset import rules  # noqa: F401 - registers the rules
+from hetu.passes.opset.derive import is_derivable, plain
+from hetu.passes.opset.formals import assume_formals
+from hetu.passes.opset.rewrite import InconvertibleError, Rewrite
+from hetu.passes.opset.rule import Direction, find_rule
+from hetu.passes.opset.schema import Schemas, Signature
+from hetu.passes.opset.unused import unused_outputs, without_unused
+
+OLDEST_TARGET = 13
+"""Rules lead down to this opset of ai.onnx and no further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A node that has no form in the version wanted: where, at which step, and why."""
+
+    path: str
+    step: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.step}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """From a node's version to the next; `new` is None where the operator does not exist there."""
+
+    direction: Direction
+    old: Signature
+    new: Signature | None
+    version: int
+
+    @property
+    def since(self) -> int:
+        """The newer of the two versions, which the step is named after."""
+        return self.version if self.direction == "up" else self.old.since
+
+
+@dataclass(slots=True)
+class _Scope:
+    """A graph under construction; `constants` become its initializers."""
+
+    path: str
+    is_function: bool
+    nodes: list[Node] = field(default_factory=list)
+    constants: list[Value] = field(default_factory=list)
+
+
+class Conversion:
+    """Converts graphs of one model to `targets`, opsets by domain; `failures` lists what cannot.
+
+    Nodes are new where anything changes; a value that takes the place of another has its name.
+    """
+
+    def __init__(self, targets: Mapping[str, int], schemas: Schemas) -> None:
+        self.failures: list[Failure] = []
+        self._targets = targets
+        self._schemas = schemas
+        self._values: dict[Value | None, Value | None] = {}
+        self._homes: dict[Value, _Scope] = {}
+        self._unused: set[Value | None] = set()
+
+    def graph(self, graph: Graph) -> Graph:
+        """The graph; constants that only its old nodes needed are gone."""
+        self._unused = unused_outputs(graph)
+        return without_unused(self._graph(graph, _Scope("", False)), graph)
+
+    def function(self, function: Function) -> Function:
+        """A model-local function; its constants are nodes, as functions have no initializers."""
+        scope = _Scope(f"function {show(function.name)} / ", True)
+        self._unused = unused_outputs(function.body)
+        body = without_unused(self._graph(function.body, scope), function.body)
+        opsets = {d: self._targets.get(d, version) for d, version in function.opsets.items()}
+        return replace(function, body=body, opsets=opsets)
+
+    def _graph(self, graph: Graph, scope: _Scope) -> Graph:
+        for node in graph.nodes:
+            self._values.update(zip(node.outputs, self._convert(node, scope), strict=True))
+        outputs = tuple(v and self._values.get(v, v) for v in graph.outputs)
+        is_same = len(scope.nodes) == len(graph.nodes) and all(
+            a is b for a, b in zip(scope.nodes, graph.nodes, strict=True)
+        )
+        if is_same and outputs == graph.outputs:
+            return graph
+        initializers = (*graph.initializers, *scope.constants)
+        return replace(graph, nodes=tuple(scope.nodes), outputs=outputs, initializers=initializers)
+
+    def _convert(self, node: Node, scope: _Scope) -> Sequence[Value | None]:
+        """What takes the place of a node's outputs: the outputs themselves where it has no form."""
+        try:
+            return self._lead(node, node.outputs, scope)
+        except InconvertibleError as error:
+            path = f"{scope.path}{_title(node)}"
+            self.failures.append(Failure(path, error.step, str(error)))
+            return node.outputs
+
+    def _lead(
+        self, node: Node, names: Sequence[Value | None], scope: _Scope
+    ) -> Sequence[Value | None]:
+        """Lead a node to its target; its last outputs are called after `names`."""
+        node = self._over_new_inputs(node)
+        step = self._next_step(node)
+        if step is None:
+            return self._finish(node, names, scope)
+        nodes, results = self._take(node, step, names, scope)
+        name_of = {result: name for result, name in zip(results, names, strict=False) if result}
+        for made in nodes:
+            outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope)
+            self._values.update((a, b) for a, b in zip(made.outputs, outputs, strict=True) if a)
+        kept = zip_longest(node.outputs, results[: len(node.outputs)])
+        return [value and result and self._values[result] for value, result in kept]
+
+    def _over_new_inputs(self, node: Node) -> Node:
+        if not any(value in self._values for value in node.inputs):
+            return node
+        inputs = tuple(v and self._values.get(v, v) for v in node.inputs)
+        return _copy(node, node.outputs, inputs=inputs)
+
+    def _next_step(self, node: Node) -> _Step | None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        target = self._targets.get(domain, node.version)
+        versions = self._schemas.versions(domain, node.op_type)
+        is_call = node.function is not None and node.function.local
+        if target == node.version or is_call or not versions:
+            return None
+        reached = [signature for signature in versions if signature.since <= node.version]
+        if not reached:
+            raise InconvertibleError(f"the operator exists from opset {versions[0].since} on")
+        if target > node.version:
+            later = [s for s in versions if node.version < s.since <= target]
+            return _Step("up", reached[-1], later[0], later[0].since) if later else None
+        if reached[-1].since <= target:
+            return None
+        older = reached[-2] if len(reached) > 1 else None
+        return _Step("down", reached[-1], older, reached[-1].since - 1)
+
+    def _take(
+        self, node: Node, step: _Step, names: Sequence[Value | None], scope: _Scope
+    ) -> tuple[Sequence[Node], Sequence[Value | None]]:
+        """The nodes that take a node's place after one step, and what its outputs are then."""
+        try:
+            outputs = zip(node.outputs, names, strict=True)
+            used = [v is not None and n not in self._unused for v, n in outputs]
+            rewrite = Rewrite(node, step.version, step.old, step.new, self._schemas, used)
+            results = self._apply(rewrite, step)
+        except InconvertibleError as error:
+            body = self._schemas.body(node, step.version) if step.direction == "down" else None
+            if body is None:
+                raise error.at(_step_name(node, step)) from None
+            given = (*node.inputs, *[None] * (len(body.inputs) - len(node.inputs)))
+            self._values.update(zip(body.inputs, given, strict=True))
+            return body.nodes, body.outputs
+        known = set(dependencies(node))
+        for made in rewrite.nodes:
+            for value in dependencies(made):
+                if value.node is None and value.constant and value not in known:
+                    self._homes.setdefault(value, scope)
+        return rewrite.nodes, results
+
+    def _apply(self, rewrite: Rewrite, step: _Step) -> Sequence[Value | None]:
+        node = rewrite.node
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        rule = find_rule(step.direction, domain, node.op_type, step.since)
+        if step.version < OLDEST_TARGET - 1 and domain == "" and step.direction == "down":
+            rewrite.fail(f"conversion leads down to opset {OLDEST_TARGET} and no further")
+        if step.new is None and rule is None:
+            rewrite.fail(f"the operator exists from opset {step.since} on")
+        new = step.new or step.old
+        if rule is None and not is_derivable(domain, node.op_type, step.old, new):
+            rewrite.fail("hetu has no rule for this step")
+        results = (rule or plain)(rewrite)
+        return rewrite.results(results)
+
+    def _finish(
+        self, node: Node, names: Sequence[Value | None], scope: _Scope
+    ) -> Sequence[Value | None]:
+        """Put a node that has arrived into the graph."""
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        version = self._targets.get(domain, node.version)
+        attributes = {n: self._attribute(a, n, node, scope) for n, a in node.attributes.items()}
+        is_same = all(attributes[n] is a for n, a in node.attributes.items())
+        inputs = tuple(v and self._placed(v) for v in node.inputs)
+        if (
+            version != node.version
+            or not is_same
+            or inputs != node.inputs
+            or not _is_named(node, names)
+        ):
+            outputs = [
+                v and (replace(v, name="") if name is None else name)
+                for v, name in zip(node.outputs, names, strict=True)
+            ]
+            node = _copy(node, outputs, version=version, attributes=attributes, inputs=inputs)
+        scope.nodes.append(node)
+        return node.outputs
+
+    def _placed(self, value: Value) -> Value:
+        """A rule's constant as something that its graph holds."""
+        scope = self._homes.pop(value, None)
+        if scope is None:
+            return self._values.get(value, value) or value
+        if not scope.is_function:
+            scope.constants.append(value)
+            return value
+        constant = Node(
+            "Constant", (), {"value": Attribute("tensor", value.data)}, version=self._targets[""]
+        )
+        add_outputs(constant, [Value(type=value.type, node=constant)])
+        scope.nodes.append(constant)
+        self._values[value] = constant.outputs[0]
+        return constant.outputs[0] or value
+
+    def _attribute(self, attribute: Attribute, name: str, node: Node, scope: _Scope) -> Attribute:
+        """An attribute with the graphs in it converted."""
+        if attribute.kind not in ("graph", "graphs") or attribute.value is None:
+            return attribute
+        for body in (attribute.value,) if attribute.kind == "graph" else attribute.value:
+            assume_formals(node, body, self._schemas)
+        inner = _Scope(f"{scope.path}{_title(node)} {name} / ", scope.is_function)
+        if attribute.kind == "graph":
+            graph = self._graph(attribute.value, inner)
+            return attribute if graph is attribute.value else replace(attribute, value=graph)
+        graphs = tuple(
+            self._graph(g, replace(inner, nodes=[], constants=[])) for g in attribute.value
+        )
+        return replace(attribute, value=graphs)
+
+
+def _copy(node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
+    """The node with other fields and with outputs like those given."""
+    copy = replace(node, **changes, serial=next_serial())
+    return add_outputs(
+        copy,
+        [
+            v and replace(v, node=copy, index=index, serial=next_serial())
+            for index, v in enumerate(outputs)
+        ],
+    )
+
+
+def _is_named(node: Node, names: Sequence[Value | None]) -> bool:
+    return all(value is name for value, name in zip(node.outputs, names, strict=True))
+
+
+def _step_name(node: Node, step: _Step) -> str:
+    """Two opsets between which an operator changes."""
+    end = step.version if step.direction == "down" else step.since
+    start = step.since if step.direction == "down" else step.since - 1
+    return f"{node.op_type} {start} -> {end}"
+
+
+def _title(node: Node) -> str:
+    names = (value.name for value in node.outputs if value is not None and value.name)
+    name = node.name or next(names, "")
+    return f"{node.operator} {show(name)}" if name else node.operator

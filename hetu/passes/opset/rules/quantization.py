@@ -1,0 +1,103 @@
+"""QuantizeLinear and DequantizeLinear; where a version lacks types or blocks, their arithmetic."""
+
+import numpy as np
+
+from hetu.ir import Value
+from hetu.passes.opset.derive import plain
+from hetu.passes.opset.rewrite import Rewrite
+from hetu.passes.opset.rule import Results, down, up
+from hetu.types import FLOAT32, DType, dtype
+
+UINT8 = dtype("uint8")
+_LIMITED = ("int8", "uint8", "int16", "uint16")
+"""The types of results that arithmetic can make before opset 21."""
+
+up("QuantizeLinear", 23)(plain)  # the scale may be of another type than the data
+
+
+@down("QuantizeLinear", 23)
+def quantize_in_one_type(rewrite: Rewrite) -> Results:
+    """The division is made in the type of the scale, which was that of the data."""
+    x, scale, *zero_point = rewrite.node.inputs
+    assert x is not None and scale is not None
+    precision = rewrite.attribute("precision", 0)
+    if precision and precision != rewrite.dtype(scale).code:
+        scale = rewrite.op("Cast", scale, to=precision)
+    element = rewrite.dtype(scale)
+    if rewrite.dtype(x) is not element:
+        x = rewrite.op("Cast", x, to=(dtype(precision) if precision else element).code)
+    return rewrite.keep([x, scale, *zero_point], without=("precision",))
+
+
+@down("QuantizeLinear", 21)
+def quantize(rewrite: Rewrite) -> Results:
+    """In versions before blocks and 16 bits: divided, rounded, shifted, clipped."""
+    x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
+    code = rewrite.attribute("output_dtype", 0)
+    element = rewrite.dtype(zero_point) if zero_point else dtype(code) if code else UINT8
+    block_size = rewrite.attribute("block_size", 0)
+    if not block_size and element.name in ("int8", "uint8"):
+        zero = zero_point or (_zero_point(rewrite, scale, element) if code else None)
+        return rewrite.keep([x, scale, zero], without=("output_dtype", "block_size"))
+    if element.name not in _LIMITED:
+        return plain(rewrite)
+    limits = np.iinfo(element.numpy)
+    wide = rewrite.dtype(scale)
+    if wide.bits < 32:  # which does not hold all numbers of 16 bits
+        wide = FLOAT32
+        x, scale = (rewrite.op("Cast", value, to=wide.code) for value in (x, scale))
+    y = rewrite.op("Round", rewrite.op("Div", x, _spread(rewrite, scale, x)))
+    if zero_point is not None:
+        shift = rewrite.op("Cast", zero_point, to=wide.code)
+        y = rewrite.op("Add", y, _spread(rewrite, shift, x))
+    bounds = [rewrite.constant(limit, wide) for limit in (limits.min, limits.max)]
+    return rewrite.op("Cast", rewrite.op("Clip", y, *bounds), to=element.code)
+
+
+def _zero_point(rewrite: Rewrite, scale: Value, element: DType) -> Value:
+    """Zeros, which say the type of the result."""
+    zero = np.zeros(1, element.numpy)
+    return rewrite.op("ConstantOfShape", rewrite.op("Shape", scale), value=zero)
+
+
+@down("DequantizeLinear", 23)
+def dequantize_to_scale(rewrite: Rewrite) -> Results:
+    """The result was of the type of the scale."""
+    x, scale, *zero_point = rewrite.node.inputs
+    assert scale is not None
+    code = rewrite.attribute("output_dtype", 0)
+    if code and code != rewrite.dtype(scale).code:
+        scale = rewrite.op("Cast", scale, to=code)
+    return rewrite.keep([x, scale, *zero_point], without=("output_dtype",))
+
+
+@down("DequantizeLinear", 21)
+def dequantize(rewrite: Rewrite) -> Results:
+    """In versions before blocks and 16 bits: shifted and multiplied."""
+    x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
+    element, block_size = rewrite.dtype(x), rewrite.attribute("block_size", 0)
+    if not block_size and element.name not in ("int16", "uint16"):
+        return plain(rewrite)
+    wide = rewrite.dtype(scale)
+    y = rewrite.op("Cast", x, to=wide.code)
+    if zero_point is not None:
+        shift = rewrite.op("Cast", zero_point, to=wide.code)
+        y = rewrite.op("Sub", y, _spread(rewrite, shift, x))
+    return rewrite.op("Mul", y, _spread(rewrite, scale, x))
+
+
+def _spread(rewrite: Rewrite, parameter: Value, x: Value) -> Value:
+    """A scale or zero point as it stands beside each element: one, one per index, or per block."""
+    if rewrite.rank(parameter) == 0:
+        return parameter
+    rank = rewrite.rank(x)
+    axis = rewrite.attribute("axis", 1) % rank
+    block_size = rewrite.attribute("block_size", 0)
+    if block_size:
+        length = rewrite.op("Gather", rewrite.op("Shape", x), np.int64(axis))
+        positions = rewrite.op("Range", np.int64(0), length, np.int64(1))
+        blocks = rewrite.op("Div", positions, np.int64(block_size))
+        return rewrite.op("Gather", parameter, blocks, axis=axis)
+    trailing = rank - axis - 1
+    axes = list(range(1, 1 + trailing))
+    return rewrite.op("Unsqueeze", parameter, axes) if axes else parameter

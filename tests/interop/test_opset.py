@@ -1,0 +1,223 @@
+"""Conversion between opsets on export, both ways: results of ONNX Runtime before and after."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import parser
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+import hetu as ht
+from hetu.errors import UnsupportedError
+from tests.support.backend import assert_equal
+from tests.support.examples import EXAMPLES, Random
+from tests.test_versions import NOT_IMPLEMENTED, build, oldest_served, options, run
+
+NO_FORM = {
+    "AveragePool": 19, "BitCast": 26, "BitShift": 28, "BitwiseAnd": 18, "BitwiseNot": 18,
+    "BitwiseOr": 18, "BitwiseXor": 18, "CausalConvWithState": 27, "Col2Im": 18, "CumProd": 26,
+    "DFT": 20, "DeformConv": 19, "DequantizeLinear": 21, "GridSample": 20, "Identity": 14,
+    "ImageDecoder": 20, "LpPool": 18, "MelWeightMatrix": 17, "Optional": 15,
+    "OptionalGetElement": 15, "OptionalHasElement": 15, "QuantizeLinear": 21, "ReduceMax": 18,
+    "ReduceMin": 18, "ReduceProd": 18, "RegexFullMatch": 20, "Resize": 19, "RoiAlign": 16,
+    "STFT": 17, "ScatterElements": 18, "ScatterND": 18, "StringConcat": 20, "StringSplit": 20,
+    "TensorScatter": 24,
+}  # fmt: skip
+"""Operators of which some calls have no older form, by the opset before which they have none."""
+
+DIFFERS = {
+    "Bernoulli": "draws other numbers",
+    "QuantizeLinear": "ONNX Runtime divides float16 in other types before opset 23 and after",
+}
+UNRUN = {("LinearAttention", 13): "ONNX Runtime wants shapes that it cannot infer for Scan"}
+
+
+def convert(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
+    loaded = ht.onnx.load_onnx(model)
+    outputs = list(loaded.outputs.values())
+    inputs = list(loaded.inputs.values())
+    return ht.onnx.export(ht.Executor(outputs, seed=0), inputs, outputs, path, opset=opset)
+
+
+def infer(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[object]:
+    """ONNX Runtime's results, hetu's where it lacks the operator or the version."""
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options())
+        return session.run(None, feeds)
+    except NOT_IMPLEMENTED:
+        return run(model, feeds)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "version"), [(n, v) for d, n, v in oldest_served() if not d], ids=str
+)
+def test_each_version_up_and_down(op_type: str, version: int, tmp_path: Path) -> None:
+    if op_type in DIFFERS:
+        pytest.skip(DIFFERS[op_type])
+    seed = version % 5
+    call = EXAMPLES["", op_type](Random(np.random.default_rng(seed)), version)
+    model = build(call, "", op_type, version)
+    feeds = {
+        f"x{i}": x for i, x in enumerate(call.inputs) if x is not None and i not in call.constants
+    }
+    expected = infer(model, feeds)
+    for opset in (13, 17, 28):
+        if opset == version or (op_type, opset) in UNRUN:
+            continue
+        try:
+            converted = convert(model, opset, tmp_path / "m.onnx")
+        except UnsupportedError as error:
+            assert opset < min(version, NO_FORM.get(op_type, 0)), error
+            continue
+        assert {entry.version for entry in converted.opset_import} == {opset}
+        actual = infer(converted, feeds)
+        for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
+            where = f"opset {opset}, output {i}, attributes {call.attributes}"
+            assert_equal(ours, theirs, where, call.rtol, call.atol)
+
+
+class Images(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.groups, self.slope = nn.GroupNorm(2, 8), nn.PReLU(8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.slope(self.groups(self.norm(self.conv(x))))
+        y = F.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)
+        y = F.hardswish(F.avg_pool2d(y, 3, 2, padding=1, ceil_mode=True))
+        y = F.interpolate(F.pad(y, (1, 1, 1, 1), mode="reflect"), size=(9, 9), mode="nearest")
+        first, second = torch.chunk(y.amax((2, 3)) + y.mean((2, 3)), 2, 1)
+        return F.softmax(torch.cat([second, first], 1), -1), F.gelu(first), F.mish(second)
+
+
+class Sequences(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(11, 8), nn.LSTM(8, 4, bidirectional=True)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.lstm(self.words(x))[0])
+
+
+MODELS = {
+    "images": (Images, torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)),
+    "sequences": (Sequences, torch.arange(21).reshape(3, 7) % 11),
+}
+
+
+def exported(name: str, opset: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    torch.manual_seed(0)
+    make, x = MODELS[name]
+    stream, net = io.BytesIO(), make().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if opset >= 18 and name == "images":
+            program = torch.onnx.export(net, (x,), dynamo=True, opset_version=opset, verbose=False)
+            model = program.model_proto
+        else:
+            torch.onnx.export(net, (x,), stream, dynamo=False, opset_version=opset)
+            model = onnx.load_from_string(stream.getvalue())
+    return model, {model.graph.input[0].name: x.numpy()}
+
+
+@pytest.mark.parametrize(
+    ("name", "opset"), [("images", 11), ("images", 21), ("sequences", 14), ("sequences", 20)]
+)
+def test_models_of_torch(name: str, opset: int, tmp_path: Path) -> None:
+    model, feeds = exported(name, opset)
+    expected = infer(model, feeds)
+    for target in range(13, 29):
+        converted = convert(model, target, tmp_path / "m.onnx")
+        onnx.checker.check_model(converted, full_check=True)
+        for version in (converted, convert(converted, max(opset, 13), tmp_path / "back.onnx")):
+            for ours, theirs in zip(infer(version, feeds), expected, strict=True):
+                assert_equal(ours, theirs, f"opset {target}", 1e-4, 1e-5)
+
+
+def test_broadcasting_of_opset_6(tmp_path: Path) -> None:
+    model = parser.parse_model("""<ir_version: 3, opset_import: ["" : 6]>
+    g (float[2, 3, 4] x, float[3] b, float[3] s) => (float[2, 3, 4] y)
+    { h = Add <axis = 1, broadcast = 1> (x, b)
+      y = PRelu <consumed_inputs = [0, 0]> (h, s) }""")
+    del model.graph.node[1].attribute[:]
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    b, s = np.float32([1, 2, 3]), np.float32([0.1, 0.2, 0.3])
+    shifted = x + b[:, None]
+    expected = np.where(shifted < 0, shifted * s[:, None], shifted)
+    for opset in (13, 20, 28):
+        converted = convert(model, opset, tmp_path / "m.onnx")
+        (result,) = infer(converted, {"x": x, "b": b, "s": s})
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+NESTED = """<ir_version: 8, opset_import: ["" : 12, "local" : 1]>
+g (float[2, 3, 4] x, bool flag) => (float[2, 3, 4] y)
+{ h = local.scaled <axis = 1> (x)
+  y = If (flag) <
+    then_branch = yes () => (float[2, 3, 4] a) { a = Softmax <axis = 1> (h) },
+    else_branch = no () => (float[2, 3, 4] b) { s = ReduceSum <axes = [0, 2]> (h) b = Add(h, s) }
+  > }
+<domain: "local", opset_import: ["" : 12]> scaled <axis> (v) => (r)
+{ m = Unsqueeze <axes = [0]> (v)  n = Squeeze <axes = [0]> (m) r = Softmax <axis: int = 2> (n) }
+"""
+
+
+def test_branches_and_functions(tmp_path: Path) -> None:
+    model = parser.parse_model(NESTED)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for flag in (np.array(True), np.array(False)):
+        expected = infer(model, {"x": x, "flag": flag})
+        for opset in (13, 18, 28):
+            converted = convert(model, opset, tmp_path / "m.onnx")
+            onnx.checker.check_model(converted, full_check=True)
+            assert converted.functions[0].opset_import[0].version == opset
+            assert_equal(infer(converted, {"x": x, "flag": flag}), expected)
+
+
+def test_joined_models_of_different_opsets(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : %d]> g (float[2, 3] x) => (float[2, 3] y)
+    { s = %s (x) y = Sub (x, s) }"""
+    first = ht.onnx.load_onnx(parser.parse_model(text % (13, "ReduceMax <axes = [1]>")))
+    second = ht.onnx.load_onnx(parser.parse_model(text % (20, "Gelu")))
+    outputs = [first.outputs["y"] * second.outputs["y"]]
+    inputs = [first.inputs["x"], second.inputs["x"]]
+    proto = ht.onnx.export(ht.Executor(outputs), inputs, outputs, tmp_path / "m.onnx")
+    assert [entry.version for entry in proto.opset_import] == [20]
+    onnx.checker.check_model(proto, full_check=True)
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    gelu = x - F.gelu(torch.from_numpy(x)).numpy()
+    (result,) = infer(proto, {"x": x, "x_1": x})
+    np.testing.assert_allclose(result, (x - x.max(1, keepdims=True)) * gelu, rtol=1e-4, atol=1e-6)
+
+
+def test_one_error_lists_all_nodes_and_steps(tmp_path: Path) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 18]>
+    g (float[2, 3] x, int64[1] axes, bool flag) => (float[N, M] y)
+    { m = ReduceMax (x, axes)
+      y = If (flag) < then_branch = a () => (float[N, M] p) { p = ReduceMin (m, axes) },
+                      else_branch = b () => (float[N, M] q) { q = Identity (m) } > }""")
+    with pytest.raises(UnsupportedError) as caught:
+        convert(model, 17, tmp_path / "m.onnx")
+    message = str(caught.value)
+    assert "ReduceMax-18 'm', ReduceMax 18 -> 17: its axes are computed" in message
+    assert "then_branch / ReduceMin-18 'p'" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_values_stay(tmp_path: Path) -> None:
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 12]>
+    g (float[2, 3, 4] x) => (float[2, 3, 4] y) { h = Relu (x)  p = Softmax (h)  y = Relu (p) }""")
+    for i, node in enumerate(model.graph.node):
+        node.name = f"node{i}"
+    converted = convert(model, 13, tmp_path / "m.onnx")
+    made = {name for node in converted.graph.node for name in node.output}
+    assert {"h", "p", "y"} <= made and converted.graph.output[0].name == "y"
+    assert [n.name for n in converted.graph.node if n.op_type == "Relu"] == ["node0", "node2"]
