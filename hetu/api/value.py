@@ -1,9 +1,10 @@
 """Values as users hold them, and the one place where nodes are made by hand."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, ClassVar
+from numbers import Integral, Real
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -143,9 +144,11 @@ def _sort(
         if key in positional:
             contents += [None] * (positional[key] + 1 - len(contents))
             contents[positional[key]] = content
-        elif key in kernel.attributes and content is not None:
-            attributes[key] = attribute(kernel, kernel.attributes[key], content)
-        elif content is not None:
+        elif content is None:
+            continue
+        elif (parameter := kernel.attribute(key)) is not None:
+            attributes[key] = attribute(kernel, replace(parameter, name=key), content)
+        else:
             known = ", ".join((*positional, *kernel.attributes))
             raise UsageError(f"{kernel.op_type} has no {show(key)}; it has: {known}")
     contents = _spill(kernel, contents, attributes)
@@ -237,9 +240,31 @@ def attribute(kernel: Kernel, parameter: Parameter, content: Any) -> ir.Attribut
                 return ir.Attribute("graph", content)
             case "str" | "bytes" if isinstance(content, str):
                 return ir.Attribute("string", content)
+            case "Any":
+                return _untyped_attribute(content)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: {error}") from error
     raise UsageError(f"{where} is a {kind}, not {show(content)}")
+
+
+def _untyped_attribute(content: Any) -> ir.Attribute:
+    """A Python value as an attribute whose kind only the value tells."""
+    match content:
+        case ir.Graph():
+            return ir.Attribute("graph", content)
+        case str():
+            return ir.Attribute("string", content)
+        case bool() | Integral():
+            return ir.Attribute("int", int(content))
+        case Real():
+            return ir.Attribute("float", float(content))
+        case list() | tuple():
+            parts = [_untyped_attribute(part) for part in content]
+            kinds = {part.kind for part in parts} or {"int"}
+            kind = "float" if kinds == {"int", "float"} else kinds.pop()
+            number = float if kind == "float" else lambda part: part
+            return ir.Attribute(cast(Any, f"{kind}s"), tuple(number(part.value) for part in parts))
+    return ir.Attribute("tensor", ir.Tensor(np.asarray(content)))
 
 
 def _output_types(
@@ -250,11 +275,12 @@ def _output_types(
 ) -> list[TensorType | None]:
     """What the kernel's signature says of the outputs' types."""
     fixed = {"Indices": INT64, "HostTensor": INT64, "Mask": BOOL}
-    named = [a.value for n, a in attributes.items() if kernel.attributes[n].kind == "DType"]
-    data = [a.value.dtype for n, a in attributes.items() if kernel.attributes[n].kind == "Tensor"]
+    kinds = {name: getattr(kernel.attribute(name), "kind", "") for name in attributes}
+    named = [a.value for name, a in attributes.items() if kinds[name] == "DType"]
+    data = [a.value.dtype for name, a in attributes.items() if kinds[name] == "Tensor"]
     same = dtype(named[0]) if named else next(chain(_tensor_types(kernel, inputs), data), None)
-    kinds = kernel.returns[:count] if kernel.returns else ("Tensor",) * count
-    elements = [fixed.get(kind, same) for kind in kinds]
+    returned = kernel.returns[:count] if kernel.returns else ("Tensor",) * count
+    elements = [fixed.get(kind, same) for kind in returned]
     return [TensorType(element) if element else None for element in elements]
 
 

@@ -14,7 +14,7 @@ from hetu.ir.graph import (
     next_serial,
 )
 from hetu.ir.names import Namer, name_values, unique_names
-from hetu.ir.rewrite import Substitution, remade
+from hetu.ir.rewrite import Substitution, remade, with_graphs
 from hetu.ir.substitute import substitute
 from hetu.ir.tensor import SparseTensor, Tensor
 from hetu.ir.walk import (
@@ -54,4 +54,5 @@ __all__ = [
     "remade",
     "substitute",
     "unique_names",
+    "with_graphs",
 ]

@@ -159,7 +159,8 @@ class Graph:
 class Function:
     """A body that calls run; `defaults` holds the attributes that have one, `required` the others.
 
-    `local` is False for a body that an operator's schema supplies: it is run, but not written.
+    `local` is False for a body that the operator itself supplies: it is run, but not written. Only
+    such a body may use values of the graph around it, which `captured` lists.
     """
 
     domain: str
@@ -170,6 +171,7 @@ class Function:
     defaults: Mapping[str, Attribute] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     local: bool = True
+    captured: tuple[Value, ...] = ()
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from hetu.ir.graph import Attribute, Graph, Node, Value, add_outputs, next_serial
+from hetu.ir.graph import Attribute, Function, Graph, Node, Value, add_outputs, next_serial
 from hetu.ir.walk import dependencies
 from hetu.types import TensorType, ValueType
 
@@ -12,13 +12,15 @@ class Substitution:
     """A growing map from old values to the ones that take their place in a copy."""
 
     def __init__(self, values: Mapping[Value, Value] | None = None) -> None:
-        self._values = dict(values or {})
+        self._values: dict[Value, Value | None] = dict(values or {})
 
-    def __setitem__(self, old: Value, new: Value) -> None:
+    def __setitem__(self, old: Value, new: Value | None) -> None:
+        """Let `new` stand for `old`; None: what uses it goes without."""
         self._values[old] = new
 
     def __getitem__(self, value: Value) -> Value:
-        return self._values.get(value, value)
+        found = self._values.get(value)
+        return value if found is None else found
 
     def optional(self, value: Value | None) -> Value | None:
         """The value's stand-in; None stays None."""
@@ -31,7 +33,7 @@ class Substitution:
         """
         if not any(value in self._values for value in dependencies(node)):
             return node
-        attributes = {name: self._attribute(a) for name, a in node.attributes.items()}
+        attributes = with_graphs(node.attributes, self.graph)
         inputs = tuple(map(self.optional, node.inputs))
         return self.copy(node, inputs, attributes, keeps_shapes=keeps_shapes)
 
@@ -41,6 +43,7 @@ class Substitution:
         inputs: tuple[Value | None, ...],
         attributes: Mapping[str, Attribute],
         version: int | None = None,
+        name: str | None = None,
         *,
         keeps_shapes: bool = True,
     ) -> Node:
@@ -50,6 +53,8 @@ class Substitution:
             inputs=inputs,
             attributes=attributes,
             version=node.version if version is None else version,
+            name=node.name if name is None else name,
+            function=self._function(node.function),
             serial=next_serial(),
         )
         outputs = [
@@ -74,12 +79,27 @@ class Substitution:
         copied = tuple(map(self.node, graph.nodes)) if nodes is None else tuple(nodes)
         return replace(graph, nodes=copied, outputs=tuple(map(self.optional, graph.outputs)))
 
-    def _attribute(self, attribute: Attribute) -> Attribute:
-        if attribute.kind == "graph" and attribute.value is not None:
-            return replace(attribute, value=self.graph(attribute.value))
-        if attribute.kind == "graphs" and attribute.value is not None:
-            return replace(attribute, value=tuple(map(self.graph, attribute.value)))
-        return attribute
+    def _function(self, function: Function | None) -> Function | None:
+        """What a node runs, over what stands for the values that it captures."""
+        if function is None or not function.captured:
+            return function
+        captured = tuple(self[value] for value in function.captured)
+        return replace(function, body=self.graph(function.body), captured=captured)
+
+
+def with_graphs(
+    attributes: Mapping[str, Attribute], rewrite: Callable[[Graph], Graph]
+) -> dict[str, Attribute]:
+    """The attributes, with what `rewrite` makes of them in the place of graphs."""
+    return {name: _rewritten(attribute, rewrite) for name, attribute in attributes.items()}
+
+
+def _rewritten(attribute: Attribute, rewrite: Callable[[Graph], Graph]) -> Attribute:
+    if attribute.kind == "graph" and attribute.value is not None:
+        return replace(attribute, value=rewrite(attribute.value))
+    if attribute.kind == "graphs" and attribute.value is not None:
+        return replace(attribute, value=tuple(map(rewrite, attribute.value)))
+    return attribute
 
 
 def remade(graph: Graph, change: Callable[[Value], Value]) -> Graph:
@@ -98,7 +118,7 @@ def _remade(graph: Graph, change: Callable[[Value], Value], values: dict[Value, 
         values[leaf] = replace(change(leaf), serial=next_serial())
     nodes = []
     for node in graph.nodes:
-        attributes = {name: _remade_in(a, change, values) for name, a in node.attributes.items()}
+        attributes = with_graphs(node.attributes, lambda g: _remade(g, change, values))
         inputs = tuple(map(find, node.inputs))
         fresh = replace(node, inputs=inputs, attributes=attributes, serial=next_serial())
         values |= {
@@ -115,16 +135,6 @@ def _remade(graph: Graph, change: Callable[[Value], Value], values: dict[Value, 
         initializers=tuple(values[value] for value in graph.initializers),
         value_info=tuple(values.get(value) or change(value) for value in graph.value_info),
     )
-
-
-def _remade_in(
-    attribute: Attribute, change: Callable[[Value], Value], values: dict[Value, Value]
-) -> Attribute:
-    if attribute.kind == "graph" and attribute.value is not None:
-        return replace(attribute, value=_remade(attribute.value, change, values))
-    if attribute.kind == "graphs" and attribute.value is not None:
-        return replace(attribute, value=tuple(_remade(g, change, values) for g in attribute.value))
-    return attribute
 
 
 def _without_shape(value_type: ValueType | None) -> ValueType | None:

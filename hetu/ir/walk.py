@@ -26,6 +26,8 @@ def captures(graph: Graph) -> tuple[Value, ...]:
         for node in inner.nodes:
             defined.update(value for value in node.outputs if value is not None)
             used.update((value, None) for value in node.inputs if value is not None)
+            if node.function is not None:
+                used.update((value, None) for value in node.function.captured)
         used.update((value, None) for value in inner.outputs if value is not None)
     return tuple(value for value in used if value not in defined)
 
@@ -40,12 +42,14 @@ def graph_values(graph: Graph) -> Iterator[Value]:
 
 
 def dependencies(node: Node) -> Iterator[Value]:
-    """Every value that a node needs: its inputs and what its bodies capture."""
+    """Every value that a node needs: its inputs and what its bodies and its function capture."""
     for value in node.inputs:
         if value is not None:
             yield value
     for graph in node.graphs:
         yield from captures(graph)
+    if node.function is not None:
+        yield from node.function.captured
 
 
 def needed_nodes(outputs: Iterable[Value | None], inputs: Iterable[Value] = ()) -> tuple[Node, ...]:

@@ -7,6 +7,7 @@ from hetu.onnx.onnx2hetu import LoadedModel, load_onnx
 from hetu.onnx.surgery import change_batch, rename
 from hetu.onnx.verification.report import Comparison, Report
 from hetu.onnx.verification.verify import verify
+from hetu.ops.custom import register
 
 __all__ = [
     "Comparison",
@@ -19,6 +20,7 @@ __all__ = [
     "inspect_model",
     "load_onnx",
     "onnx2hetu",
+    "register",
     "rename",
     "verify",
 ]

@@ -1,6 +1,5 @@
 """Function bodies: the model's, hetu's own, and those in schemas of operators without a kernel."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -88,25 +87,19 @@ def _calls(nodes: Sequence[onnx.NodeProto]) -> list[FunctionKey]:
 
 
 class SchemaBodies:
-    """Finds the body that an operator's schema has, for operators that hetu has no kernel for.
-
-    `missing` counts the nodes that have neither, by operator.
-    """
+    """Finds the body that an operator's schema has, for operators that hetu has no kernel for."""
 
     def __init__(self, model: onnx.ModelProto, external: ReadExternal) -> None:
         self._model = model
         self._external = external
-        self.missing: Counter[str] = Counter()
 
     def find(self, node: onnx.NodeProto, version: int) -> Function | None:
-        """What a node runs, or None where a kernel does it."""
+        """What a node runs, or None where a kernel does it or nothing can."""
         if find(node.domain, node.op_type, version) is not None:
             return None
         types = self._types if _wants_types(node, version) else {}
         proto = _schema_function(node, version, types, version)
         if proto is None:
-            domain = f"{node.domain}." if node.domain else ""
-            self.missing[f"{domain}{node.op_type}-{version}"] += 1
             return None
         opsets = {entry.domain: entry.version for entry in self._model.opset_import}
         newest = opsets.get("", onnx.defs.onnx_opset_version())

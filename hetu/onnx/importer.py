@@ -18,6 +18,7 @@ from hetu.ir import (
     Tensor,
     add_outputs,
 )
+from hetu.onnx.derivative import derivative
 from hetu.onnx.order import sorted_nodes
 from hetu.onnx.proto import (
     ReadExternal,
@@ -39,7 +40,7 @@ class GraphReader:
     """Reads the graphs of one model, or of one function of it.
 
     `opsets` is what the model or function imports, `functions` the functions that nodes may call,
-    `roles` what each initializer is used for.
+    `roles` what each initializer is used for; those it leaves out are constants.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class GraphReader:
             name=proto.name,
             doc=proto.doc_string,
             metadata=read_metadata(proto.metadata_props),
-            function=self._function(proto),
+            function=self._function(proto, scopes),
             carried=copies(proto.device_configurations),
         )
         outputs = [
@@ -128,9 +129,13 @@ class GraphReader:
             )
         return version
 
-    def _function(self, proto: onnx.NodeProto) -> Function | None:
-        key = (proto.domain, proto.op_type, proto.overload)
-        return self._functions.get(key) or self._body_of(proto, self._version(proto))
+    def _function(self, proto: onnx.NodeProto, scopes: Sequence[Scope]) -> Function | None:
+        """What a node runs where no kernel does it."""
+        return (
+            self._functions.get((proto.domain, proto.op_type, proto.overload))
+            or derivative(proto, lambda name: find_value(name, scopes))
+            or self._body_of(proto, self._version(proto))
+        )
 
     def _attribute(self, proto: onnx.AttributeProto, scopes: Sequence[Scope]) -> Attribute:
         return read_attribute(proto, self._external, lambda graph: self.graph(graph, scopes))

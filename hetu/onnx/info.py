@@ -12,6 +12,7 @@ from hetu.onnx.external import ExternalReader
 from hetu.onnx.onnx2hetu import ModelSource, read_proto
 from hetu.onnx.proto import read_metadata, read_type
 from hetu.onnx.roles import Role, find_roles, subgraphs
+from hetu.ops.registry import find
 from hetu.progress import Progress
 
 
@@ -44,7 +45,8 @@ def inspect_model(source: ModelSource) -> ModelInfo:
     """
     proto, folder = read_proto(source)
     defaults = {tensor.name for tensor in proto.graph.initializer}
-    operators, unsupported = _operators(proto, SchemaBodies(proto, ExternalReader(folder, Progress("reading", 0))))
+    external = ExternalReader(folder, Progress("reading", 0))
+    operators, unsupported = _operators(proto, SchemaBodies(proto, external))
     parameters, trainable = _parameters(proto)
     return ModelInfo(
         inputs=_types(info for info in proto.graph.input if info.name not in defaults),
@@ -72,14 +74,17 @@ def _operators(
     functions = {(f.domain, f.name, f.overload) for f in proto.functions}
     opsets = {_domain(entry.domain): entry.version for entry in proto.opset_import}
     counts: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
     graphs = [proto.graph.node, *(function.node for function in proto.functions)]
     for node in (node for nodes in graphs for node in _all_nodes(nodes)):
         if (node.domain, node.op_type, node.overload) in functions:
             continue
         domain = _domain(node.domain)
-        counts[f"{domain}.{node.op_type}" if domain else node.op_type] += 1
-        schemas.find(node, opsets.get(domain, 1))
-    return dict(sorted(counts.items())), dict(sorted(schemas.missing.items()))
+        operator, version = f"{domain}.{node.op_type}".lstrip("."), opsets.get(domain, 1)
+        counts[operator] += 1
+        if find(domain, node.op_type, version) is None and schemas.find(node, version) is None:
+            missing[f"{operator}-{version}"] += 1
+    return dict(sorted(counts.items())), dict(sorted(missing.items()))
 
 
 def _domain(name: str) -> str:

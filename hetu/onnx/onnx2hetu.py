@@ -16,6 +16,7 @@ from hetu.onnx.external import ExternalReader, external_size, tensors_in
 from hetu.onnx.importer import GraphReader
 from hetu.onnx.proto import ReadExternal, copies, read_metadata, read_tensor, write_tensor
 from hetu.onnx.roles import Trainable, find_roles
+from hetu.passes.missing import check_operators
 from hetu.progress import Progress
 
 ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
@@ -65,19 +66,26 @@ def _bare(values: dict[str, Value]) -> Value | list[Value]:
     return next(iter(values.values())) if len(values) == 1 else list(values.values())
 
 
-def load_onnx(source: ModelSource, *, trainable: Trainable = True) -> LoadedModel:
+def load_onnx(
+    source: ModelSource, *, trainable: Trainable = True, strict: bool = True
+) -> LoadedModel:
     """Load a model from a path, bytes, a `ModelProto` or an open binary file.
 
     `trainable` selects which weights optimizers may change (see `roles.Trainable`). Raises
     `ModelError` for a file that is no valid model, `UnsupportedError`, listing all, where it
-    uses operators that hetu does not have, and `ExternalDataError`.
+    uses operators that hetu does not have, and `ExternalDataError`. Unless `strict`, nodes of such
+    operators stay in the graph: all that does not need them runs, and the whole is exported.
     """
     proto, folder = read_proto(source)
     with Progress("reading", external_size(proto)) as progress:
-        return _load(proto, ExternalReader(folder, progress), trainable)
+        model = _read(proto, ExternalReader(folder, progress), trainable)
+    if strict:
+        hint = "; load_onnx(..., strict=False) loads a model that lacks some"
+        check_operators(model.graph, hint)  # pyright: ignore[reportArgumentType]
+    return LoadedModel(model)
 
 
-def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) -> LoadedModel:
+def _read(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) -> Model:
     opsets = _opsets(proto)
     _check_opsets(opsets)
     model = Model(
@@ -100,8 +108,7 @@ def _load(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
     roles = find_roles(proto, trainable)
     reader = GraphReader(model, opsets, functions, roles, external, schemas.find)
     model.graph = reader.graph(proto.graph)
-    _check_operators(schemas.missing)
-    return LoadedModel(model)
+    return model
 
 
 def read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
@@ -156,10 +163,3 @@ def _check_opsets(opsets: Mapping[str, int]) -> None:
         raise UnsupportedError(
             f"the model is of opset {opsets['']}; this hetu knows ai.onnx up to opset {newest}"
         )
-
-
-def _check_operators(missing: Mapping[str, int]) -> None:
-    """One error that lists every operator that nothing here can run."""
-    if missing:
-        listed = ", ".join(f"{name} ({count}x)" for name, count in sorted(missing.items()))
-        raise UnsupportedError(f"hetu has no operator for: {listed}")

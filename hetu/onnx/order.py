@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 import onnx
 
 from hetu.errors import ModelError, show
+from hetu.onnx.derivative import named_values
 
 Scopes = Sequence[Container[str]]
 
@@ -43,6 +44,7 @@ def _needed(node: onnx.NodeProto, producers: dict[str, int], scopes: Scopes) -> 
 def used_names(node: onnx.NodeProto) -> Iterator[str]:
     """The outer values that a node uses, those in its subgraphs included."""
     yield from filter(None, node.input)
+    yield from named_values(node)
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield from _captured_names(attribute.g)

@@ -12,6 +12,7 @@ from enum import Enum
 import onnx
 
 from hetu.errors import UsageError, show
+from hetu.onnx.derivative import named_values
 from hetu.ops.registry import HOST_KINDS, Kernel, find
 from hetu.types import DTYPES
 
@@ -96,11 +97,13 @@ class _Scan:
     `uses` holds the float initializers, `initializers` the names of all.
     """
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(
+        self, functions: Functions, passing: dict[FunctionKey, set[str]] | None = None
+    ) -> None:
         self.uses: list[_Use] = []
         self.initializers: list[str] = []
         self._functions = functions
-        self._passing: dict[FunctionKey, set[str]] = {}
+        self._passing = {} if passing is None else passing
         self._state: set[str] = set()
 
     def graph(self, graph: onnx.GraphProto, opsets: Mapping[str, int]) -> set[str]:
@@ -137,7 +140,7 @@ class _Scan:
             return
         kernel = find(node.domain, node.op_type, opsets.get(node.domain, 1))
         if kernel is None:
-            yield from node.input
+            yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
         for index, name in enumerate(node.input):
@@ -150,12 +153,16 @@ class _Scan:
                 yield name
 
     def _function(self, key: FunctionKey) -> set[str]:
-        """The names in a function's body that gradients of its outputs reach."""
+        """The names in a function's body that gradients of its outputs reach.
+
+        Initializers in there are part of the program.
+        """
         if key not in self._passing:
             self._passing[key] = set()  # a function that calls itself is refused elsewhere
             function = self._functions[key]
             opsets = {entry.domain: entry.version for entry in function.opset_import}
-            self._passing[key] = self._reached(function.node, function.output, opsets)
+            inner = _Scan(self._functions, self._passing)
+            self._passing[key] = inner._reached(function.node, function.output, opsets)
         return self._passing[key]
 
 

@@ -1,4 +1,9 @@
-"""Quantization's arithmetic: numbers of few bits around a zero point, their scales and products."""
+"""Quantization's arithmetic: numbers of few bits around a zero point, their scales and products.
+
+Codes that a gradient has to go back through are floats of the same values, as integers carry none;
+all that takes codes takes those too. The gradient passes rounding as if it were not there and is 0
+where the range clips: the straight-through estimator, as in torch's fake quantization.
+"""
 
 import ml_dtypes
 import torch
@@ -16,11 +21,23 @@ _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 def quantized(
     scaled: torch.Tensor, zero_point: torch.Tensor | int, element: DType, saturate: bool = True
 ) -> torch.Tensor:
-    """Scaled numbers in the form that `element` is stored in."""
+    """Scaled numbers in the form that `element` is stored in, or as floats with a gradient."""
+    low, high = limits(element)
     if element.is_float:
-        return convert(scaled + zero_point, element, saturate=saturate)
-    shifted = scaled.round().to(wide(scaled)) + zero_point
-    return convert(shifted.clamp(*limits(element)), element)
+        shifted = scaled + zero_point
+        codes = convert(shifted, element, saturate=saturate)
+    else:
+        shifted = scaled.round().to(wide(scaled)) + zero_point
+        codes = convert(shifted.clamp(low, high), element)
+    if not scaled.requires_grad:
+        return codes
+    is_inside = (shifted >= low) & (shifted <= high)
+    return straight_through(widen(codes), torch.where(is_inside, scaled, 0.0))
+
+
+def straight_through(codes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Integers as floats that have the gradient of `x`, which they are the rounded form of."""
+    return codes.to(wide(x)) + (x - x.detach())
 
 
 def limits(element: DType) -> tuple[float, float]:
@@ -96,7 +113,8 @@ def convolved(x: torch.Tensor, w: torch.Tensor, windows: win.Windows, group: int
 
 def to_int32(sums: torch.Tensor) -> torch.Tensor:
     """Sums beyond 32 bits wrap."""
-    return sums.to(torch.int64).to(torch.int32)
+    wrapped = sums.to(torch.int64).to(torch.int32)
+    return straight_through(wrapped, sums) if sums.requires_grad else wrapped
 
 
 def requantized(sums: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:

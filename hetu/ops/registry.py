@@ -9,10 +9,11 @@ that needs them names them.
 import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
+from hetu.errors import UsageError, show
 from hetu.ops import kinds
 from hetu.types import AttributeKind
 
@@ -58,7 +59,8 @@ class Kernel:
     `variadic` is the parameter of the inputs beyond `inputs`. `returns` holds one kind per output,
     or None for the variadic form `tuple[kind, ...]`; the first `n_required` outputs are not
     optional. In training, a kernel with `buffers` returns their new values after its outputs.
-    `fixed` names inputs that hold no weights: no optimizer touches them.
+    `fixed` names inputs that hold no weights: no optimizer touches them. `rest` is the parameter of
+    the attributes beyond `attributes`, which only operators that users register have.
     """
 
     function: Callable[..., Any]
@@ -74,6 +76,12 @@ class Kernel:
     buffers: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     body: str = ""
+    rest: Parameter | None = None
+    is_custom: bool = False
+
+    def attribute(self, name: str) -> Parameter | None:
+        """The parameter that the attribute called `name` goes to."""
+        return self.attributes.get(name, self.rest)
 
     def input_at(self, index: int) -> Parameter | None:
         """The parameter that the input at `index` goes to."""
@@ -92,8 +100,20 @@ class _Registry:
             [k for k in versions if k.since != kernel.since] + [kernel], key=lambda k: k.since
         )
 
+    def find(self, domain: str, op_type: str, version: int) -> Kernel | None:
+        key = ("" if domain == "ai.onnx" else domain, op_type, version)
+        if key in self.found:
+            return self.found[key]
+        versions = self.kernels.get(key[:2], [])
+        index = bisect_right(versions, version, key=lambda kernel: kernel.since)
+        if not index:
+            return None
+        self.found[key] = versions[index - 1]
+        return versions[index - 1]
+
 
 _registry = _Registry()
+_custom = _Registry()
 
 
 def op(
@@ -113,61 +133,77 @@ def op(
     """
 
     def register(function: Function) -> Function:
-        _registry.add(_read_signature(function, op_type, since, domain, buffers, fixed, body))
+        kernel = read_signature(function, op_type, since, domain, buffers, fixed)
+        _registry.add(replace(kernel, body=body))
         return function
 
     return register
 
 
+def add_custom(kernel: Kernel) -> None:
+    """Let a kernel of a user's go before all others of its operator, functions of models too."""
+    _custom.add(kernel)
+
+
+def find_custom(domain: str, op_type: str, version: int) -> Kernel | None:
+    """The newest kernel of a user's that is not newer than `version`, or None."""
+    return _custom.find(domain, op_type, version)
+
+
 def find(domain: str, op_type: str, version: int) -> Kernel | None:
-    """The newest kernel that is not newer than `version`, or None."""
-    key = ("" if domain == "ai.onnx" else domain, op_type, version)
-    if key in _registry.found:
-        return _registry.found[key]
-    versions = _registry.kernels.get(key[:2], [])
-    index = bisect_right(versions, version, key=lambda kernel: kernel.since)
-    if not index:
-        return None
-    _registry.found[key] = versions[index - 1]
-    return versions[index - 1]
+    """The newest kernel that is not newer than `version`, or None; users' go before hetu's own."""
+    return find_custom(domain, op_type, version) or _registry.find(domain, op_type, version)
 
 
 def kernels() -> Iterator[Kernel]:
-    """Every kernel there is, by domain, operator and version."""
+    """Every kernel of hetu's, by domain, operator and version."""
     for key in sorted(_registry.kernels):
         yield from _registry.kernels[key]
 
 
-def _read_signature(
+def custom_kernels() -> Iterator[Kernel]:
+    """Every kernel of users', by domain, operator and version."""
+    for key in sorted(_custom.kernels):
+        yield from _custom.kernels[key]
+
+
+def read_signature(
     function: Callable[..., Any],
     op_type: str,
     since: int,
     domain: str,
-    buffers: tuple[str, ...],
-    fixed: tuple[str, ...],
-    body: str,
+    buffers: tuple[str, ...] = (),
+    fixed: tuple[str, ...] = (),
 ) -> Kernel:
-    hints = get_type_hints(function, include_extras=True)
-    inputs, attributes, variadic, reserved = [], {}, None, set()
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in RESERVED:
+    """The kernel that a function's signature states; what has no annotation is of kind `Any`.
+
+    Raises `UsageError` where an annotation is none of `hetu.ops.kinds`.
+    """
+    signature = inspect.signature(function, eval_str=True)
+    inputs, attributes, variadic, rest, reserved = [], {}, None, None, set()
+    for parameter in signature.parameters.values():
+        if parameter.name in RESERVED and parameter.kind is parameter.KEYWORD_ONLY:
             reserved.add(parameter.name)
             continue
-        read = _parameter(parameter, hints[parameter.name])
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            attributes[read.name] = read
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            variadic = read
-        else:
-            inputs.append(read)
+        read = _parameter(parameter)
+        match parameter.kind:
+            case parameter.KEYWORD_ONLY:
+                attributes[read.name] = read
+            case parameter.VAR_KEYWORD:
+                rest = read
+            case parameter.VAR_POSITIONAL:
+                variadic = read
+            case _:
+                inputs.append(read)
     return Kernel(
         function, op_type, domain, since, tuple(inputs), variadic, attributes,
-        *_returns(hints["return"]), frozenset(reserved), buffers, fixed, body,
+        *_returns(signature.return_annotation), frozenset(reserved), buffers, fixed, rest=rest,
     )  # fmt: skip
 
 
-def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
+def _parameter(parameter: inspect.Parameter) -> Parameter:
     """An input that may be left out before one that may not is annotated `X | None`."""
+    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
     is_left_out = parameter.default is REQUIRED and get_origin(annotation) in (Union, UnionType)
     return Parameter(parameter.name, _kind(annotation), None if is_left_out else parameter.default)
 
@@ -178,11 +214,15 @@ def _kind(annotation: Any) -> str:
         annotation = next(a for a in get_args(annotation) if a is not NoneType)
     if get_origin(annotation) is Annotated:
         return annotation.__metadata__[0]
+    if annotation not in _KIND_NAMES:
+        raise UsageError(f"{show(annotation)} is no annotation of hetu.ops.kinds")
     return _KIND_NAMES[annotation]
 
 
 def _returns(annotation: Any) -> tuple[tuple[str, ...] | None, int]:
     """The kinds of the outputs, and how many of them are not optional."""
+    if annotation is inspect.Signature.empty:
+        return None, 1
     if get_origin(annotation) is not tuple or annotation in _KIND_NAMES:
         return (_kind(annotation),), 1
     parts = get_args(annotation)

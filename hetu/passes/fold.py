@@ -45,6 +45,7 @@ def _is_foldable(node: Node, kept_values: Collection[Value]) -> bool:
     kernel = None if node.function else find(node.domain, node.op_type, node.version)
     return (
         kernel is not None
+        and not kernel.is_custom
         and "ctx" not in kernel.reserved
         and all(v is None or (v.constant and v not in kept_values) for v in node.inputs)
         and not any(node.graphs)

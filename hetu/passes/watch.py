@@ -1,12 +1,25 @@
 """Makes torch record what gradients are taken with respect to."""
 
+from collections.abc import Iterator
+
 from hetu.errors import UsageError, show
-from hetu.ir import Attribute, Graph, Node, Substitution, Value, add_outputs, needed_nodes
+from hetu.ir import (
+    Attribute,
+    Graph,
+    Node,
+    Substitution,
+    Value,
+    add_outputs,
+    needed_nodes,
+    nested_graphs,
+    with_graphs,
+)
 
 
 def gradient_nodes(graph: Graph) -> list[Node]:
-    """The nodes that take gradients."""
-    return [node for node in graph.nodes if (node.domain, node.op_type) == ("hetu", "Gradient")]
+    """The nodes that take gradients, in the graphs inside this one too."""
+    nodes = (node for inner in nested_graphs(graph) for node in inner.nodes)
+    return [node for node in nodes if (node.domain, node.op_type) == ("hetu", "Gradient")]
 
 
 def watched_values(graph: Graph) -> set[Value]:
@@ -14,36 +27,65 @@ def watched_values(graph: Graph) -> set[Value]:
     return {x for node in gradient_nodes(graph) for x in _variables(node)}
 
 
-def watch(graph: Graph) -> Graph:
+def watch(graph: Graph, is_differentiated: bool = False) -> Graph:
     """The graph with a `Watch` after every value that some gradient is taken with respect to.
 
-    Gradients that others are taken of are told to record themselves, and what autograd recorded is
-    kept for as long as there are several that may need it.
+    Gradients that others are taken of, all where `is_differentiated` says that the graph itself is,
+    are told to record themselves, and what autograd recorded is kept for as long as there are
+    several that may need it.
     """
-    gradients = gradient_nodes(graph)
-    watched = watched_values(graph)
-    differentiated = set(needed_nodes(value for node in gradients for value in node.inputs))
-    values = Substitution()
-    nodes = []
-    leaves = [value for value in (*graph.inputs, *graph.initializers) if value in watched]
-    nodes += [_watch_node(value, value, values) for value in leaves]
-    for node in graph.nodes:
-        fresh = values.node(node)
-        if node in gradients:
-            options = {"create_graph": node in differentiated, "retain_graph": len(gradients) > 1}
-            flags = {name: Attribute("int", int(flag)) for name, flag in options.items()}
-            inputs = tuple(map(values.optional, node.inputs))
-            fresh = values.copy(node, inputs, {**node.attributes, **flags})
-        nodes.append(fresh)
+    watcher = _Watcher(graph, is_differentiated)
+    return watcher.graph(graph, graph.initializers, is_differentiated)
+
+
+class _Watcher:
+    """Walks through a graph; bodies may run several times, so they keep what was recorded."""
+
+    def __init__(self, graph: Graph, is_differentiated: bool) -> None:
+        self._gradients = set(gradient_nodes(graph))
+        self._watched = watched_values(graph)
+        self._differentiated = set(needed_nodes(v for n in self._gradients for v in n.inputs))
+        is_alone = len(self._gradients) == 1 and self._gradients <= set(graph.nodes)
+        self._retains = is_differentiated or not is_alone
+        self._values = Substitution()
+
+    def graph(
+        self, graph: Graph, variables: tuple[Value, ...] = (), is_differentiated: bool = False
+    ) -> Graph:
+        """The copy of a graph; a body's own variables live in the outermost graph."""
+        leaves = [value for value in (*graph.inputs, *variables) if value in self._watched]
+        nodes = [_watch_node(value, value, self._values) for value in leaves]
+        for node in graph.nodes:
+            nodes += self._node(node, is_differentiated or node in self._differentiated)
+        return self._values.graph(graph, nodes)
+
+    def _node(self, node: Node, is_differentiated: bool) -> Iterator[Node]:
+        fresh = self._copied(node, is_differentiated)
+        yield fresh
         for old, new in zip(node.outputs, fresh.outputs, strict=True):
-            if old in watched and old is not None and new is not None:
-                nodes.append(_watch_node(old, new, values))
-    return values.graph(graph, nodes)
+            if old in self._watched and old is not None and new is not None:
+                yield _watch_node(old, new, self._values)
+
+    def _copied(self, node: Node, is_differentiated: bool) -> Node:
+        inputs = tuple(map(self._values.optional, node.inputs))
+        if node in self._gradients:
+            options = {"create_graph": is_differentiated, "retain_graph": self._retains}
+            flags = {name: Attribute("int", int(flag)) for name, flag in options.items()}
+            return self._values.copy(node, inputs, {**node.attributes, **flags})
+        if not any(node.graphs):
+            return self._values.node(node)
+        attributes = with_graphs(node.attributes, lambda g: self.graph(g, (), is_differentiated))
+        return self._values.copy(node, inputs, attributes)
 
 
 def _variables(node: Node) -> tuple[Value, ...]:
     count = node.attributes["count"].value
-    return tuple(value for value in node.inputs[count:] if value is not None)
+    end = len(node.inputs) - count if _is_seeded(node) else None
+    return tuple(value for value in node.inputs[count:end] if value is not None)
+
+
+def _is_seeded(node: Node) -> bool:
+    return "seeded" in node.attributes and bool(node.attributes["seeded"].value)
 
 
 def _watch_node(old: Value, value: Value, values: Substitution) -> Node:

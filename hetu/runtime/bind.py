@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hetu.convert import to_torch
-from hetu.errors import ModelError, UnsupportedError, show
+from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Attribute, Graph, Node, Tensor, Value
 from hetu.ops.kinds import Context
 from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
@@ -34,13 +34,13 @@ class Argument:
 class Call:
     """What a node runs. `returns` is the number of results, None where it is the node's own number.
 
-    `bodies` are the graphs that the function gets as keyword arguments.
+    `bodies` are the graphs, single ones or several, that the function gets as keyword arguments.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: tuple[Argument, ...]
-    bodies: Mapping[str, Graph]
+    bodies: Mapping[str, Graph | tuple[Graph, ...]]
     returns: int | None
     buffers: tuple[int, ...] = ()
 
@@ -105,17 +105,18 @@ def _check_inputs(node: Node, kernel: Kernel) -> None:
 
 def _attributes(
     node: Node, kernel: Kernel, context: Context
-) -> tuple[dict[str, Any], dict[str, Graph]]:
+) -> tuple[dict[str, Any], dict[str, Graph | tuple[Graph, ...]]]:
     values: dict[str, Any] = {}
-    bodies: dict[str, Graph] = {}
+    bodies: dict[str, Graph | tuple[Graph, ...]] = {}
     for name, attribute in node.attributes.items():
-        parameter = kernel.attributes.get(name)
+        parameter = kernel.attribute(name)
         if parameter is None and name == LEGACY_HINT:
             continue
         if parameter is None:
             known = ", ".join(kernel.attributes) or "none"
             raise ModelError(f"{describe(node)}: unknown attribute {show(name)}; it has: {known}")
-        if parameter.kind == "Body":
+        if attribute.kind in ("graph", "graphs") and parameter.kind in ("Body", "Any"):
+            _check_is_named(node, name, kernel)
             bodies[name] = attribute.value
         else:
             values[name] = _attribute_value(node, parameter, attribute, context.device)
@@ -129,9 +130,19 @@ def _attributes(
     return values, bodies
 
 
+def _check_is_named(node: Node, name: str, kernel: Kernel) -> None:
+    """Graphs are arguments in generated source, where no name from a file may stand."""
+    if name not in kernel.attributes:
+        raise UsageError(
+            f"{describe(node)}: its function must have a parameter for the graph {show(name)}"
+        )
+
+
 def _attribute_value(
     node: Node, parameter: Parameter, attribute: Attribute, device: torch.device
 ) -> Any:
+    if parameter.kind == "Any":
+        return _as_it_comes(attribute, device)
     expected = ATTRIBUTE_KINDS[parameter.kind]
     if attribute.kind.removeprefix("sparse_") != expected:
         raise ModelError(
@@ -146,6 +157,16 @@ def _attribute_value(
     if parameter.kind == "bytes":
         return value.encode("utf-8", "surrogateescape")
     return bool(value) if parameter.kind == "bool" else value
+
+
+def _as_it_comes(attribute: Attribute, device: torch.device) -> Any:
+    """What a file holds: a Python value, or tensors."""
+    match attribute.kind.removeprefix("sparse_"):
+        case "tensor":
+            return to_torch(attribute.value.array, device)
+        case "tensors":
+            return tuple(to_torch(tensor.array, device) for tensor in attribute.value)
+    return attribute.value
 
 
 def _argument(value: Value | None, parameter: Parameter | None) -> Argument:

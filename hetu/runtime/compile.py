@@ -8,19 +8,20 @@ import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, zip_longest
+from itertools import count
 from typing import Any
+
+import torch
 
 from hetu.convert import to_torch
 from hetu.errors import LimitError, ModelError, show
 from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, captures, dependencies
 from hetu.ops.kinds import Context
-from hetu.passes.instantiate import instantiate
+from hetu.passes.inline import MAX_NESTING
 from hetu.runtime.bind import Argument, Call, bind, find_kernel, may_be_widened
 from hetu.runtime.results import storages
 from hetu.types import STRING, DType, ValueType, dtype
 
-MAX_NESTING = 64
 _numbers = count()
 
 
@@ -47,15 +48,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CompiledBody:
-    """A graph attribute or a function's body, as kernels and calls get it.
-
-    `is_widened` says whether values of types that torch cannot compute in may come out of it.
-    """
+    """A graph attribute, as kernels get it."""
 
     input_types: tuple[ValueType | None, ...]
     output_types: tuple[ValueType | None, ...]
     function: Callable[..., tuple[Any, ...]]
-    is_widened: bool
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """Run the graph."""
@@ -64,7 +61,7 @@ class CompiledBody:
     def bind(self, *captured: Any) -> "CompiledBody":
         """The body with the outer values it uses filled in."""
         function = partial(self.function, *captured)
-        return CompiledBody(self.input_types, self.output_types, function, self.is_widened)
+        return CompiledBody(self.input_types, self.output_types, function)
 
 
 class Compiler:
@@ -92,7 +89,7 @@ class Compiler:
     ) -> CompiledBody:
         """A function of the captured values, then the graph's inputs."""
         if depth > MAX_NESTING:
-            raise LimitError(f"graphs and functions are nested more than {MAX_NESTING} deep")
+            raise LimitError(f"graphs are nested more than {MAX_NESTING} deep")
         names = {value: f"x{i}" for i, value in enumerate((*captured, *graph.inputs))}
         arguments = tuple(names.values())
         writer = _Writer(self, names, widened, depth)
@@ -101,7 +98,6 @@ class Compiler:
             tuple(value.type for value in graph.inputs),
             tuple(value.type if value is not None else None for value in graph.outputs),
             function,
-            bool(writer.widened),
         )
 
     def _write(
@@ -167,7 +163,7 @@ class _Writer:
             f"latest({argument})" if index in call.buffers else argument
             for index, argument in enumerate(arguments)
         ]
-        bodies = [f"{name}={self._body(graph)}" for name, graph in call.bodies.items()]
+        bodies = [f"{name}={self._bodies(graphs)}" for name, graphs in call.bodies.items()]
         text = f"{function}({', '.join((*given, *bodies))})"
         if call.buffers:
             context = self._compiler.context
@@ -192,16 +188,9 @@ class _Writer:
 
     def _call(self, node: Node) -> Call:
         is_widened = any(map(self._is_widened, dependencies(node)))
-        if node.function is None:
-            call = bind(node, self._compiler.context, is_widened)
-            self._mark_widened(node, is_widened or _makes_widened(node))
-            return call
-        graph = instantiate(node.function, node.attributes)
-        pairs = list(zip_longest(graph.inputs, node.inputs))[: len(graph.inputs)]
-        widened = {inner for inner, value in pairs if value and self._is_widened(value)}
-        body = self._compiler.body(graph, (), widened, self._depth + 1)
-        self._mark_widened(node, body.is_widened)
-        return Call("call", body, tuple(Argument(value) for _, value in pairs), {}, None)
+        call = bind(node, self._compiler.context, is_widened)
+        self._mark_widened(node, is_widened or _makes_widened(node))
+        return call
 
     def _is_widened(self, value: Value) -> bool:
         return value in self.widened or (_is_constant(value) and may_be_widened(value.dtype))
@@ -210,6 +199,11 @@ class _Writer:
         if is_widened:
             outputs = (value for value in node.outputs if value is not None)
             self.widened.update(value for value in outputs if may_be_widened(value.dtype))
+
+    def _bodies(self, graphs: Graph | tuple[Graph, ...]) -> str:
+        if isinstance(graphs, Graph):
+            return self._body(graphs)
+        return f"({''.join(f'{self._body(graph)}, ' for graph in graphs)})"
 
     def _body(self, graph: Graph) -> str:
         captured = [value for value in captures(graph) if not _is_constant(value)]
@@ -272,8 +266,10 @@ def _last_uses(graph: Graph) -> dict[Value, Node]:
 
 
 def _makes_widened(node: Node) -> bool:
-    """Whether a node's attributes ask for a type that torch cannot compute in."""
+    """Whether a node may make a type that torch cannot compute in out of others."""
     kernel = find_kernel(node)
+    if kernel.is_custom:
+        return True
     for name, attribute in node.attributes.items():
         parameter = kernel.attributes.get(name)
         if parameter is None:

@@ -7,6 +7,7 @@ import torch
 
 from hetu.ir import Graph, Node, Value, dependencies
 from hetu.ops.kinds import Context
+from hetu.passes.inline import inline
 from hetu.runtime.compile import Compiler
 
 
@@ -16,6 +17,8 @@ def evaluate(
     """The outputs of a node, in the runtime's form; `contents` holds its inputs but constants."""
     inputs = tuple(v for v in dict.fromkeys(dependencies(node)) if v in contents)
     graph = Graph(inputs, node.outputs, (node,))
+    if node.function is not None or any(node.graphs):
+        graph = inline(graph)
     run = Compiler(context or Context(training=False), {}).main(graph)
     with torch.no_grad():
         return run([contents[value] for value in inputs], ())

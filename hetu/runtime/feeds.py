@@ -63,6 +63,8 @@ def _convert_tensor(
     if not isinstance(content, torch.Tensor):
         content = _to_array(content, expected, what, casts)
         content = to_torch(content, device)
+    if isinstance(content, torch.Tensor) and content.layout is not torch.strided:
+        content = content.to_dense()
     element = dtype(content.dtype)
     if expected.dtype is not None and element is not expected.dtype:
         if not casts or STRING in (element, expected.dtype):

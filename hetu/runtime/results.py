@@ -1,4 +1,4 @@
-"""Results that belong to the caller alone."""
+"""Results that belong to the caller alone, in the types that the graph states."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetu.convert import copied
+from hetu.convert import copied, narrow
+from hetu.ir import Value
 
 
 def storage(tensor: torch.Tensor) -> int:
@@ -36,3 +37,13 @@ def independent(value: Any, shared: set[int]) -> Any:
     if isinstance(value, tuple):
         return tuple(independent(element, shared) for element in value)
     return value
+
+
+def as_declared(result: Any, value: Value) -> Any:
+    """The result in its value's type: quantized numbers that carry a gradient are floats."""
+    element = value.dtype
+    if element is None or not isinstance(result, torch.Tensor) or not result.requires_grad:
+        return result
+    if element.is_float or element.compute is None:
+        return result
+    return narrow(result.detach().to(element.compute), element)

@@ -1,7 +1,7 @@
 """One named set of values to evaluate: planned once, run many times."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,18 +9,17 @@ import torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
-from hetu.passes.fold import fold
-from hetu.passes.straight_through import straight_through
-from hetu.passes.watch import gradient_nodes, watch, watched_values
+from hetu.passes.watch import gradient_nodes
 from hetu.runtime.compile import Compiler
-from hetu.runtime.evaluate import evaluate
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
-from hetu.runtime.results import independent, storages
+from hetu.runtime.prepare import prepare, with_fed
+from hetu.runtime.results import as_declared, independent, storages
 from hetu.runtime.update import FeedSource, Update
 
 Evaluated = Value | Update
+_Setting = tuple[bool | None, tuple[Value, ...]]
 
 
 class SubExecutor:
@@ -48,7 +47,7 @@ class SubExecutor:
         self._updates = [item for item in evaluated if isinstance(item, Update)]
         wanted = [*self._outputs, *(v for update in self._updates for v in update.needed)]
         self.graph = graph_of(wanted, name)
-        self._compiled: dict[bool | None, tuple[Compiler, Callable[..., Any], bool]] = {}
+        self._compiled: dict[_Setting, tuple[Compiler, Callable[..., Any], bool]] = {}
 
     @property
     def feeds(self) -> tuple[Value, ...]:
@@ -70,8 +69,12 @@ class SubExecutor:
         self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool = True
     ) -> list[Any]:
         """Evaluate once; the results are as the graph computes them, None for updates."""
-        compiler, function, differentiates = self._compile(inference)
-        feeds, parameters = self._collect(feed_dict, advance)
+        given = self._by_value(feed_dict)
+        overridden = tuple(
+            value for value in self.graph.initializers if value in given and value.constant
+        )
+        compiler, function, differentiates = self._compile(inference, overridden)
+        feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
         self._context.updates.clear()
         try:
@@ -80,7 +83,8 @@ class SubExecutor:
         except Exception as error:
             raise explain(error, compiler.sources) from error
         shared = self._store.storages | storages(feeds) | compiler.constant_storages
-        values = iter([independent(result, shared) for result in results[: len(self._outputs)]])
+        typed = map(as_declared, results, self._outputs)
+        values = iter([independent(result, shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
@@ -99,22 +103,23 @@ class SubExecutor:
             update.apply(self._store, results[start : start + count])
             start += count
 
-    def _compile(self, inference: bool | None) -> tuple[Compiler, Callable[..., Any], bool]:
-        if inference not in self._compiled:
+    def _compile(
+        self, inference: bool | None, overridden: tuple[Value, ...] = ()
+    ) -> tuple[Compiler, Callable[..., Any], bool]:
+        """The compiled graph, where the constants `overridden` are fed after the other feeds."""
+        if (inference, overridden) not in self._compiled:
             self._context.training = None if inference is None else not inference
-            constants = partial(evaluate, contents={}, context=self._context)
-            folded = fold(self.graph, constants, watched_values(self.graph))
-            graph = watch(straight_through(folded))
+            graph = prepare(with_fed(self.graph, overridden), self._context)
             compiler = Compiler(self._context, self._store.positions)
             differentiates = bool(gradient_nodes(graph))
-            self._compiled[inference] = compiler, compiler.main(graph), differentiates
-        return self._compiled[inference]
+            function = compiler.main(graph)
+            self._compiled[inference, overridden] = compiler, function, differentiates
+        return self._compiled[inference, overridden]
 
     def _collect(
-        self, feed_dict: Mapping[Value | str, Any], advance: bool
+        self, given: dict[Value, Any], overridden: Sequence[Value], advance: bool
     ) -> tuple[list[Any], list[Any]]:
         """The feeds in the graph's order, and the parameters with what the feeds override."""
-        given = self._by_value(feed_dict)
         feeds = []
         for value in self.graph.inputs:
             if value in given:
@@ -125,6 +130,7 @@ class SubExecutor:
                 raise UsageError(
                     f"{self.name}: {show(value.name)} ({value.type or 'any type'}) is not fed"
                 )
+        feeds += [self._feed(value, given.pop(value)) for value in overridden]
         if not given:
             return feeds, self._store.tensors
         parameters = list(self._store.tensors)
@@ -133,15 +139,14 @@ class SubExecutor:
         return feeds, parameters
 
     def _by_value(self, feed_dict: Mapping[Value | str, Any]) -> dict[Value, Any]:
-        names = {value.name: value for value in self.graph.inputs}
-        names |= {name: v for name, v in self._store.names.items() if name not in names}
+        names = self._names
         unused = self._unused_inputs
         given = {}
         for key, content in feed_dict.items():
             if key in unused:
                 continue
             value = names.get(key) if isinstance(key, str) else key
-            if value is None or not (value in self._store or value in self.graph.inputs):
+            if value is None or not (value in self._store or value in self._feedable):
                 known = ", ".join(show(value.name) for value in self.feeds) or "nothing"
                 label = key if isinstance(key, str) else getattr(key, "name", key)
                 raise UsageError(
@@ -151,11 +156,24 @@ class SubExecutor:
         return given
 
     @cached_property
+    def _feedable(self) -> frozenset[Value]:
+        """The feeds, and the constants, which a feed may override."""
+        constants = (value for value in self.graph.initializers if value.constant)
+        return frozenset((*self.graph.inputs, *constants))
+
+    @cached_property
+    def _names(self) -> dict[str, Value]:
+        names = {value.name: value for value in self._feedable if value.name}
+        names |= {value.name: value for value in self.graph.inputs}
+        return {name: v for name, v in self._store.names.items() if name not in names} | names
+
+    @cached_property
     def _unused_inputs(self) -> set[Value | str]:
         """The inputs of loaded models that nothing here needs: they may be fed all the same."""
         models = {value.model for value in graph_values(self.graph) if value.model is not None}
         inputs = (value for model in models if model.graph for value in model.graph.inputs)
-        unused = {v for v in inputs if v.data is None and v not in self.graph.inputs}
+        needed = {*self.graph.inputs, *self.graph.initializers}
+        unused = {value for value in inputs if value not in needed}
         return {*unused, *(value.name for value in unused)}
 
     def _feed(self, value: Value, content: Any) -> Any:

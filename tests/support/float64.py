@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hetu.ir import Attribute, Graph, Node, Substitution, Tensor, add_outputs
+from hetu.ir import Attribute, Graph, Node, Substitution, Tensor
 from hetu.ops.registry import find
 from hetu.types import dtype
 
@@ -17,7 +17,7 @@ def in_float64(graph: Graph, values: Substitution | None = None) -> Graph:
     """The graph with its constants and the types that its nodes ask for in float64."""
     values = values or Substitution()
     nodes = []
-    for node in map(_with_body, graph.nodes):
+    for node in graph.nodes:
         attributes = {
             name: _attribute(node, name, attribute, values)
             for name, attribute in node.attributes.items()
@@ -26,14 +26,6 @@ def in_float64(graph: Graph, values: Substitution | None = None) -> Graph:
             attributes.setdefault("value", ZERO)
         nodes.append(values.copy(node, tuple(map(values.optional, node.inputs)), attributes))
     return values.graph(graph, nodes)
-
-
-def _with_body(node: Node) -> Node:
-    """The node with the body of what it calls in float64."""
-    if node.function is None:
-        return node
-    function = replace(node.function, body=in_float64(node.function.body))
-    return add_outputs(replace(node, function=function), node.outputs)
 
 
 def _attribute(node: Node, name: str, attribute: Attribute, values: Substitution) -> Attribute:

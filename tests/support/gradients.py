@@ -9,6 +9,8 @@ from hetu.convert import to_torch
 from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
 from hetu.ops.registry import HOST_KINDS, find
+from hetu.passes.inline import inline
+from hetu.passes.watch import watch
 from hetu.runtime.compile import Compiler
 from tests.support.float64 import in_float64
 
@@ -23,7 +25,7 @@ class Differentiable:
     """
 
     def __init__(self, graph: Graph, feeds: list[Any]) -> None:
-        graph = in_float64(graph)
+        graph = watch(in_float64(inline(graph)), is_differentiated=True)
         variables = [value for value in graph.initializers if not value.constant]
         self._context = Context(generator=torch.Generator())
         self._function = Compiler(self._context, {v: i for i, v in enumerate(variables)}).main(

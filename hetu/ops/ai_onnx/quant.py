@@ -30,32 +30,6 @@ def quantize_linear(
     return q.quantized(scaled, zero_point, element, bool(saturate))
 
 
-@op("StraightThrough", domain="hetu", fixed=("y_scale", "y_zero_point"))
-def straight_through(
-    y: Tensor,
-    x: Tensor,
-    y_scale: Tensor,
-    y_zero_point: Any = None,
-    *,
-    axis: int = 1,
-    block_size: int = 0,
-    output_dtype: DType | None = None,
-    precision: DType | None = None,
-) -> Any:
-    """`y`, which `x` became by QuantizeLinear and back, with the gradient of `x` clipped to range.
-
-    The straight-through estimator, as in torch's fake quantization.
-    """
-    if not x.requires_grad:
-        return y
-    element = (output_dtype or _UINT8) if y_zero_point is None else dtype(y_zero_point.dtype)
-    zero_point = 0 if y_zero_point is None else q.spread(y_zero_point, x, axis, block_size)
-    low, high = q.limits(element)
-    shifted = (x.detach() / q.spread(y_scale, x, axis, block_size)).round() + zero_point
-    is_inside = (shifted >= low) & (shifted <= high)
-    return y + torch.where(is_inside, x - x.detach(), 0.0).to(y.dtype)
-
-
 @op("QuantizeLinear", since=10, fixed=("y_scale", "y_zero_point"))
 def quantize_linear_10(
     x: Tensor,
@@ -94,7 +68,8 @@ def dequantize_linear(
 
 @op("DynamicQuantizeLinear", since=11)
 def dynamic_quantize_linear(x: Tensor) -> tuple[Any, Tensor, Any]:
-    low, high = x.aminmax() if x.numel() else (x.new_zeros(()), x.new_zeros(()))
+    # The range is a setting, as in torch's fake quantization: no gradient goes through it.
+    low, high = x.detach().aminmax() if x.numel() else (x.new_zeros(()), x.new_zeros(()))
     low, high = low.clamp(max=0), high.clamp(min=0)
     scale = torch.where(high == low, 1.0, (high - low) / 255)
     zero_point = (-low / scale).clamp(0, 255).round()

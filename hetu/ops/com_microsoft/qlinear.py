@@ -18,9 +18,11 @@ def _floats(codes: Tensor, scale: Tensor, zero_point: Tensor | None) -> Tensor:
 
 
 def _codes(y: Tensor, scale: Tensor, zero_point: Tensor | None, like: Tensor) -> Tensor:
-    """Floats in steps of `scale`, in the type of `like`."""
-    zero = 0 if zero_point is None else q.number(zero_point)
-    return q.quantized(y / scale, zero, dtype(like.dtype))
+    """Floats in steps of `scale`, in the type of the zero point or, if there is none, of `like`."""
+    if zero_point is not None:
+        return q.quantized(y / scale, q.number(zero_point), dtype(zero_point.dtype))
+    # Codes with a gradient are floats; without any zero point, they are of QuantizeLinear's type.
+    return q.quantized(y / scale, 0, dtype(torch.uint8 if like.is_floating_point() else like.dtype))
 
 
 @op("QLinearAdd", domain=DOMAIN, fixed=_BINARY)

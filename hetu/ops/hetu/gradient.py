@@ -12,6 +12,12 @@ def watch(x: Tensor) -> Tensor:
     return x if x.requires_grad else x.detach().requires_grad_()
 
 
+@op("Fork", domain="hetu")
+def fork(x: Tensor) -> Tensor:
+    """`x` as a value of its own to autograd."""
+    return x.view_as(x)
+
+
 @op("Gradient", domain="hetu")
 def gradient(
     *values: Tensor,
