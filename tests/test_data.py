@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import hetu.random
-from hetu import data, ir
+from hetu import data, ir, unpickle
 from hetu.api.value import Value
 from hetu.api.variable import Variable
-from hetu.data import unpickle
 from hetu.errors import UsageError
 from hetu.runtime.executor import Executor
 from hetu.runtime.ndarray import array

@@ -94,6 +94,15 @@ class Dataloader:
         """Go to a batch of the current epoch."""
         self._position += index - self._position % self.batch_num
 
+    @property
+    def position(self) -> int:
+        """How many batches were given."""
+        return self._position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        self._position = position
+
     def set_dp_rank(self, dp_rank: int, dp_nrank: int) -> None:
         """Keep the samples of one of `dp_nrank` processes; all have equally many."""
         if not 0 <= dp_rank < dp_nrank:
@@ -126,6 +135,14 @@ class DataloaderOp(Value, FeedSource):
     def set_batch_index(self, subgraph: str, index: int) -> None:
         """Go to a batch of the current epoch."""
         self._loader(subgraph).set_batch_index(index)
+
+    def position(self, subgraph: str) -> int:
+        """How many batches the loader for a subgraph gave."""
+        return self._loader(subgraph).position
+
+    def set_position(self, subgraph: str, position: int) -> None:
+        """Let the loader for a subgraph go on as after so many batches."""
+        self._loader(subgraph).position = position
 
     def batch_count(self, subgraph: str) -> int:
         """How many batches the loader for a subgraph has in an epoch."""

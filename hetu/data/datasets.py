@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hetu.data import files, unpickle
+from hetu import unpickle
+from hetu.data import files
 from hetu.errors import UsageError, show
 
 Pair = tuple[np.ndarray, np.ndarray]

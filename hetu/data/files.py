@@ -1,16 +1,13 @@
 """Reading the files that data sets come in."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hetu.errors import UsageError, show
-
-_GZIP = b"\x1f\x8b"
+from hetu.gzipped import read_bytes
 
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -20,15 +17,6 @@ def find_all(folder: Path, names: Sequence[str]) -> list[Path] | None:
     paths = [folder / name for name in names]
     paths = [path if path.is_file() else path.with_name(f"{path.name}.gz") for path in paths]
     return paths if all(path.is_file() for path in paths) else None
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's contents, unpacked where it is gzipped."""
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{show(str(path))} cannot be read: {error}") from error
 
 
 def read_idx(path: Path) -> np.ndarray:

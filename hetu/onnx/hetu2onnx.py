@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import onnx
 
@@ -28,6 +29,7 @@ from hetu.onnx.exporter import GraphWriter, write_function
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import settle_versions
 from hetu.runtime.executor import Executor
+from hetu.runtime.module import GraphModule
 from hetu.types import Dim, TensorType, ValueType
 
 Shapes = Mapping[Value | str, Sequence[Dim]]
@@ -36,8 +38,20 @@ MIN_IR_VERSION = 8
 """The first with functions; what runs the default opset knows it."""
 
 
+class Store(Protocol):
+    """The current values of variables: an executor's or a module's store."""
+
+    def __contains__(self, value: Value) -> bool: ...
+
+    def __getitem__(self, value: Value) -> Any: ...
+
+    def is_changed(self, value: Value) -> bool:
+        """Whether the value may differ from the graph's own data."""
+        ...
+
+
 def export(
-    executor: Executor,
+    executor: Executor | GraphModule,
     inputs: Value | Sequence[Value],
     outputs: Value | Sequence[Value],
     path: str | os.PathLike[str],
@@ -49,8 +63,9 @@ def export(
 ) -> onnx.ModelProto:
     """Write what computes `outputs` from `inputs`, with the executor's current values, to `path`.
 
-    The model's inputs are `inputs`, in their order. `input_shapes` gives dimensions by input or
-    name: sizes, names of symbolic dimensions, or None. `metadata` is added to the model's.
+    The values may be a module's (`to_module`) too. The model's inputs are `inputs`, in their order.
+    `input_shapes` gives dimensions by input or name: sizes, names of symbolic dimensions, or None.
+    `metadata` is added to the model's.
 
     Large tensors go into one file beside the model where `external_data` asks for it: True or the
     file's name, False, or None for what came from such a file and for weights of more than 256 MiB.
@@ -64,15 +79,32 @@ def export(
     """
     path = Path(path)
     data_name = data_file_name(path, external_data)
-    graph = _collect(_as_list(inputs), _as_list(outputs))
+    graph = _collect(as_list(inputs), as_list(outputs))
     held = HeldData(external_data)
-    model = _to_proto(executor, graph, input_shapes or {}, metadata or {}, opset, held)
+    model = _to_proto(executor.store, graph, input_shapes or {}, metadata or {}, opset, held)
     data = held.settle(model, data_name)
     write_model(path, model, data, external_data)
     return model
 
 
-def _as_list(values: Value | Sequence[Value]) -> list[Value]:
+def make_proto(
+    store: Store,
+    inputs: Value | Sequence[Value],
+    outputs: Value | Sequence[Value],
+    opset: int | None = None,
+    input_shapes: Shapes | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The model that `export` writes, with the values of a store."""
+    graph = _collect(as_list(inputs), as_list(outputs))
+    held = HeldData(False)
+    model = _to_proto(store, graph, input_shapes or {}, metadata or {}, opset, held)
+    held.settle(model, "")
+    return model
+
+
+def as_list(values: Value | Sequence[Value]) -> list[Value]:
+    """One value or several, as a list. Raises `UsageError` for anything else."""
     values = [values] if isinstance(values, Value) else list(values)
     for value in values:
         if not isinstance(value, Value):
@@ -137,7 +169,7 @@ def _in_file_order(initializers: Sequence[Value], file: Graph) -> tuple[Value, .
 
 
 def _to_proto(
-    executor: Executor,
+    store: Store,
     graph: Graph,
     input_shapes: Shapes,
     metadata: Mapping[str, str],
@@ -152,7 +184,7 @@ def _to_proto(
     facts = sources[0] if sources else Model({}, MIN_IR_VERSION, producer_name="hetu")
 
     def data_of(value: Value) -> Tensor | SparseTensor:
-        return _current(executor, value)
+        return _current(store, value)
 
     proto = onnx.ModelProto()
     _write_facts(proto, facts, {**facts.metadata, **metadata})
@@ -188,16 +220,14 @@ def _write_facts(proto: onnx.ModelProto, facts: Model, metadata: Mapping[str, st
         getattr(proto, field).extend(messages)
 
 
-def _current(executor: Executor, value: Value) -> Tensor | SparseTensor:
-    """A variable's data: the file's own, unless the executor has another value."""
-    in_store = value in executor.store
-    if isinstance(value.data, Tensor | SparseTensor) and not (
-        in_store and executor.store.is_changed(value)
-    ):
+def _current(store: Store, value: Value) -> Tensor | SparseTensor:
+    """A variable's data: the file's own, unless the store has another one."""
+    in_store = value in store
+    if isinstance(value.data, Tensor | SparseTensor) and not (in_store and store.is_changed(value)):
         return value.data
     if not in_store:
         raise UsageError(f"{show(value.name)} has no value yet: the executor does not run it")
-    array = to_numpy(executor.store[value])
+    array = to_numpy(store[value])
     if isinstance(value.data, Recipe) or not isinstance(value.data, Tensor):
         return Tensor(array)
     return replace(value.data, array=array)

@@ -57,7 +57,8 @@ class Context:
 
     `training` is None where nodes do as their own attributes say. `updates` receives the new values
     of kernels' buffers, as pairs (tensor that went in, tensor that replaces it) by the id of the
-    first. `seeded` holds the generators of nodes with a seed of their own.
+    first. `seeded` holds the generators of nodes with a seed of their own. `sparse` says that
+    gradients of tables may be sparse tensors.
     """
 
     training: bool | None = None
@@ -65,6 +66,7 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     updates: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     seeded: dict[int, torch.Generator] = field(default_factory=dict)
+    sparse: bool = False
 
     def is_training(self, training_mode: bool) -> bool:
         """Whether a node that asks for `training_mode` trains in this run."""

@@ -37,7 +37,9 @@ class Layer:
         return self.w.shape[0]
 
     def is_fusible(self, clip: float | None) -> bool:
-        """Whether torch's kernels can walk these sequences."""
+        """Whether torch's kernels can walk these sequences; `torch.compile` does not take them."""
+        if torch.compiler.is_compiling():
+            return False
         if clip is not None or 0 in self.x.shape or 0 in (self.lengths or ()):
             return False
         return self.direction != "reverse" or self.lengths is None

@@ -33,6 +33,9 @@ class _Assignment(Update):
         """Nothing."""
         return {}
 
+    def check_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
+        """Nothing to check."""
+
     def load_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
         """Nothing to do."""
 

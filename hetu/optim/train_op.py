@@ -1,12 +1,14 @@
 """The operator that `minimize` returns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 
 from hetu.api.value import Value
+from hetu.errors import UsageError, show
+from hetu.optim.original import take_states
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.update import Update
 
@@ -78,26 +80,62 @@ class TrainOp(Update):
         }
         schedule = vars(self.optimizer.lr_sched)
         numbers = {k: v for k, v in schedule.items() if isinstance(v, int | float)}
-        return tensors | {
-            f"{_SCHEDULE}{key}": torch.tensor(float(number), dtype=torch.float64)
-            for key, number in numbers.items()
-        }
+        return tensors | {f"{_SCHEDULE}{key}": _exact(number) for key, number in numbers.items()}
+
+    def check_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
+        """Every variable has all that the rule keeps, in the right shapes, or nothing at all."""
+        expected = self._kept()
+        for name, param, held in self._states(store, state):
+            if held and set(held) != set(expected):
+                raise UsageError(
+                    f"optimizer state of {show(name)}: the checkpoint has {', '.join(held)}; "
+                    f"the optimizer keeps {', '.join(expected) or 'nothing'}"
+                )
+            for key, tensor in held.items():
+                shape = param.shape if expected[key] else torch.Size()
+                if tensor.shape != shape:
+                    raise UsageError(
+                        f"optimizer state {key} of {show(name)}: the checkpoint has shape "
+                        f"{list(tensor.shape)}, the optimizer wants {list(shape)}"
+                    )
 
     def load_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; where it has nothing of a variable, that starts anew."""
         rule = self._rule(store)
-        names = {value: name for name, value in store.names.items()}
-        for variable, param in zip(self.variables, rule.param_groups[0]["params"], strict=True):
-            prefix = f"{names[variable]}/"
-            rule.state[param] = {
-                key.removeprefix(prefix): _placed(tensor, param)
-                for key, tensor in state.items()
-                if key.startswith(prefix)
-            }
+        for _, param, held in self._states(store, state):
+            fresh = self.optimizer.rule([param], 0).state.get(param, {})
+            rule.state[param] = {k: _placed(t, param) for k, t in held.items()} or dict(fresh)
         schedule = self.optimizer.lr_sched
-        for key, current in list(vars(schedule).items()):
+        for key in vars(schedule):
             if f"{_SCHEDULE}{key}" in state:
-                setattr(schedule, key, type(current)(state[f"{_SCHEDULE}{key}"].item()))
+                setattr(schedule, key, state[f"{_SCHEDULE}{key}"].item())
+
+    def take_original(
+        self, store: ParameterStore, tensors: MutableMapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        """See `original.take_states`."""
+        names = [name for name, _, _ in self._states(store, {})]
+        return take_states(self._rule(store), names, tensors)
+
+    def _states(
+        self, store: ParameterStore, state: Mapping[str, torch.Tensor]
+    ) -> Iterator[tuple[str, torch.Tensor, dict[str, torch.Tensor]]]:
+        """Name, parameter and what a state has for it, for each variable."""
+        names = {value: name for name, value in store.names.items()}
+        for variable, param in zip(
+            self.variables, self._rule(store).param_groups[0]["params"], strict=True
+        ):
+            prefix = f"{names[variable]}/"
+            keys = [key for key in self._kept() if prefix + key in state]
+            yield names[variable], param, {key: state[prefix + key] for key in keys}
+
+    def _kept(self) -> dict[str, bool]:
+        """What the rule keeps of a parameter after a step, and whether for each element."""
+        part = torch.zeros(1)
+        part.grad = torch.zeros(1)
+        rule = self.optimizer.rule([part], 0)
+        rule.step()
+        return {key: _is_per_element(content, part) for key, content in rule.state[part].items()}
 
     def _rule(self, store: ParameterStore) -> torch.optim.Optimizer:
         if store not in self._rules:
@@ -134,4 +172,10 @@ def _is_per_element(content: object, param: torch.Tensor) -> bool:
 
 
 def _placed(tensor: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
-    return tensor.to(param.device) if tensor.shape == param.shape else tensor
+    """A copy, where the parameter is if it has an entry for each element."""
+    device = param.device if _is_per_element(tensor, param) else tensor.device
+    return tensor.to(device, copy=True)
+
+
+def _exact(number: float) -> torch.Tensor:
+    return torch.tensor(number, dtype=torch.int64 if isinstance(number, int) else torch.float64)

@@ -11,8 +11,6 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-import torch
-
 from hetu.convert import to_torch
 from hetu.errors import LimitError, ModelError, show
 from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, captures, dependencies

@@ -10,7 +10,7 @@ import torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
 from hetu.random import next_seed
-from hetu.runtime.checkpoint import load_checkpoint, save_checkpoint
+from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
@@ -125,12 +125,26 @@ class Executor:
         self.store.load_state_dict({n: torch.as_tensor(v) for n, v in state.items()})
 
     def save(self, file_path: str, file: str = "checkpoint", others: Any = None) -> None:
-        """Write variables, optimizer and random states to `file_path/file`, as safetensors."""
-        save_checkpoint(file_path, file, self.store, self.updates, self._generator, others)
+        """Write all that training needs to go on to `file_path/file`, as safetensors.
+
+        Variables are under their names; states of optimizers, schedules, random generators and data
+        loaders beside them. `others` is anything that JSON can hold.
+        """
+        save_checkpoint(file_path, file, self._training, others)
 
     def load(self, file_path: str, file: str = "checkpoint", consider_splits: bool = False) -> Any:
-        """Read what `save` wrote and return its `others`; training goes on as if never stopped."""
-        return load_checkpoint(file_path, file, self.store, self.updates, self._generator)
+        """Read what `save` wrote and return its `others`; training goes on as if never stopped.
+
+        Also reads other safetensors files with the variables' names, and what Hetu wrote: pickles,
+        and folders of `.npy` files. Raises `UsageError` where the file is broken, lacks a variable
+        or does not fit, and then changes nothing; warns of what the graph has no place for.
+        """
+        return load_checkpoint(file_path, file, self._training)
+
+    @property
+    def _training(self) -> Training:
+        subgraphs = list(self.subexecutor.values())
+        return Training(self.store, self.updates, self._generator, subgraphs)
 
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
         trains = any(isinstance(item, Update) and item.trains for item in items)

@@ -1,6 +1,6 @@
 """The variables of an executor and their current values."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,8 +9,6 @@ from hetu.convert import copied, to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
 from hetu.runtime.results import storages
-
-_RUNS = "/runs"
 
 
 class ParameterStore:
@@ -75,30 +73,34 @@ class ParameterStore:
                 self[value] = content.to(self[value].device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The values by name, and how many runs those with a schedule have seen."""
-        runs = {
-            f"{name}{_RUNS}": torch.tensor(self._runs[value])
-            for name, value in self.names.items()
-            if value in self._runs
-        }
-        return {name: self[value] for name, value in self.names.items()} | runs
+        """The values by name."""
+        return {name: self[value] for name, value in self.names.items()}
 
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Take over the values whose names the graph has; shapes must agree."""
-        known = {name: tensor for name, tensor in state.items() if name in self.names}
-        for name, tensor in known.items():
-            current = self[self.names[name]]
-            if current.shape != tensor.shape:
-                raise UsageError(
-                    f"{show(name)}: the checkpoint has shape {list(tensor.shape)}, "
-                    f"the graph has {list(current.shape)}"
-                )
-        for name, tensor in known.items():
-            current = self.own(self.names[name])
-            current.copy_(tensor.to(current.dtype))
+    def check_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Raise `UsageError` where a value has another shape than the variable of its name."""
         for name, value in self.names.items():
-            if value in self._runs and f"{name}{_RUNS}" in state:
-                self._runs[value] = int(state[f"{name}{_RUNS}"])
+            if name in state and self[value].shape != state[name].shape:
+                raise UsageError(
+                    f"{show(name)}: the checkpoint has shape {list(state[name].shape)}, "
+                    f"the graph has {list(self[value].shape)}"
+                )
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take over the values whose names the graph has; shapes must agree."""
+        self.check_state_dict(state)
+        for name, value in self.names.items():
+            if name in state:
+                current = self.own(value)
+                current.copy_(state[name].to(current.dtype))
+
+    @property
+    def runs(self) -> dict[str, int]:
+        """How many runs the variables with a schedule have seen, by name."""
+        return {name: self._runs[v] for name, v in self.names.items() if v in self._runs}
+
+    @runs.setter
+    def runs(self, runs: Mapping[str, int]) -> None:
+        self._runs |= {self.names[n]: count for n, count in runs.items() if n in self.runs}
 
 
 def _initial(value: Value, device: torch.device, random: np.random.Generator) -> torch.Tensor:

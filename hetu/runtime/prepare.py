@@ -13,15 +13,15 @@ from hetu.passes.watch import watch, watched_values
 from hetu.runtime.evaluate import evaluate
 
 
-def prepare(graph: Graph, context: Context) -> Graph:
+def prepare(graph: Graph, context: Context, is_differentiated: bool = False) -> Graph:
     """The copy of a graph that is compiled: without calls of functions, with constants folded.
 
-    Raises `UnsupportedError`, which lists all, where it has operators that nothing can run.
+    `is_differentiated` says that gradients are taken of its results. Raises `UnsupportedError`, which lists all, where it has operators that nothing can run.
     """
     check_operators(graph)
     graph = inline(graph)
     constants = partial(evaluate, contents={}, context=context)
-    return watch(fold(graph, constants, watched_values(graph)))
+    return watch(fold(graph, constants, watched_values(graph)), is_differentiated)
 
 
 def with_fed(graph: Graph, constants: Sequence[Value]) -> Graph:

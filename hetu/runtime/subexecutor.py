@@ -42,7 +42,7 @@ class SubExecutor:
         self.evaluated = list(evaluated)
         self.inference = inference
         self._store = store
-        self._context = Context(generator=generator, device=device)
+        self._context = Context(generator=generator, device=device, sparse=True)
         self._outputs = [item for item in evaluated if isinstance(item, Value)]
         self._updates = [item for item in evaluated if isinstance(item, Update)]
         wanted = [*self._outputs, *(v for update in self._updates for v in update.needed)]
@@ -58,6 +58,17 @@ class SubExecutor:
     def sources(self) -> tuple[FeedSource, ...]:
         """The feeds that supply themselves: data loaders."""
         return tuple(value for value in self.graph.inputs if isinstance(value, FeedSource))
+
+    @property
+    def seeded(self) -> Mapping[int, torch.Generator]:
+        """The generators of nodes with a seed of their own."""
+        return self._context.seeded
+
+    def generator_of(self, seed: int) -> torch.Generator:
+        """The generator of nodes with this seed."""
+        generator = self._context.generator_of(seed)
+        assert generator is not None
+        return generator
 
     @property
     def batch_num(self) -> int | None:

@@ -1,7 +1,7 @@
 """What an executor does beside computing values."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +34,17 @@ class Update(ABC):
 
     @abstractmethod
     def load_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`, for a state that `check_state_dict` accepts."""
+
+    @abstractmethod
+    def check_state_dict(self, store: ParameterStore, state: Mapping[str, torch.Tensor]) -> None:
+        """Raise `UsageError` where a state is not one of this update."""
+
+    def take_original(
+        self, store: ParameterStore, tensors: MutableMapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        """A state from tensors named as Hetu names them; those used are taken out of `tensors`."""
+        return {}
 
 
 class FeedSource(ABC):
@@ -47,6 +57,14 @@ class FeedSource(ABC):
     @abstractmethod
     def set_batch_index(self, subgraph: str, index: int) -> None:
         """Go to a batch of the current epoch."""
+
+    @abstractmethod
+    def position(self, subgraph: str) -> int:
+        """How many batches a subgraph was given."""
+
+    @abstractmethod
+    def set_position(self, subgraph: str, position: int) -> None:
+        """Go on as after so many batches."""
 
     @abstractmethod
     def batch_count(self, subgraph: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn.functional import embedding, pad
 
-from hetu.ops.kinds import Indices, Tensor
+from hetu.ops.kinds import Context, Indices, Tensor
 from hetu.ops.registry import op
 
 
@@ -14,17 +14,24 @@ class _Lookup(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
-        is_valid = (ids >= 0) & (ids < len(table))
+        is_valid = _is_valid(table, ids)
         ctx.save_for_backward(ids, is_valid)
         ctx.shape = table.shape
-        rows = embedding(ids.where(is_valid, 0), table)
-        return rows.masked_fill_(~is_valid.unsqueeze(-1), 0)
+        return _rows(table, ids, is_valid)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         ids, is_valid = ctx.saved_tensors
         indices = ids[is_valid].unsqueeze(0)
         return torch.sparse_coo_tensor(indices, grads[0][is_valid], ctx.shape), None
+
+
+def _is_valid(table: Tensor, ids: Tensor) -> Tensor:
+    return (ids >= 0) & (ids < len(table))
+
+
+def _rows(table: Tensor, ids: Tensor, is_valid: Tensor) -> Tensor:
+    return embedding(ids.where(is_valid, 0), table).masked_fill(~is_valid.unsqueeze(-1), 0)
 
 
 @op(
@@ -53,8 +60,10 @@ class _Lookup(torch.autograd.Function):
     }
     """,
 )
-def embedding_lookup(table: Tensor, ids: Tensor) -> Tensor:
-    return _Lookup.apply(table, ids)
+def embedding_lookup(table: Tensor, ids: Tensor, *, ctx: Context) -> Tensor:
+    if ctx.sparse:
+        return _Lookup.apply(table, ids)
+    return _rows(table, ids, _is_valid(table, ids))
 
 
 @op(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hetu.data.files import read_bytes
 from hetu.errors import UsageError, show
+from hetu.gzipped import read_bytes
 
 _KINDS = "biufcSU"
 """Numpy's letters for booleans, numbers and strings."""
