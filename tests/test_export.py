@@ -47,6 +47,7 @@ def full_model() -> onnx.ModelProto:
     model.graph.node[2].name = "product"
     model.graph.node[2].metadata_props.add(key="layer", value="1")
     model.graph.input[0].doc_string = "an input"
+    model.graph.value_info.add(name="nothing makes it").metadata_props.add(key="a", value="b")
     annotation = model.graph.quantization_annotation.add(tensor_name="h")
     annotation.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="idle")
     return model

@@ -191,17 +191,10 @@ class GraphReader:
 
     def _described(self, info: onnx.ValueInfoProto, scope: Scope) -> Value:
         """The value that a file describes, or one that only keeps what the file says of a name."""
-        value_type, metadata = read_type(info.type), read_metadata(info.metadata_props)
-        known = scope.get(info.name)
-        if known and (known.type, known.doc, known.metadata) == (
-            value_type,
-            info.doc_string,
-            metadata,
-        ):
-            return known
-        return Value(
-            info.name, value_type, model=self._model, doc=info.doc_string, metadata=metadata
-        )
+        if info.name in scope:
+            return scope[info.name]
+        metadata = read_metadata(info.metadata_props)
+        return Value(info.name, read_type(info.type), doc=info.doc_string, metadata=metadata)
 
 
 def find_value(name: str, scopes: Sequence[Scope]) -> Value:

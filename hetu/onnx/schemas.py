@@ -74,7 +74,7 @@ class OnnxSchemas:
     def body(self, node: Node, version: int) -> Graph | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()
-        proto = GraphWriter(names, _data, HeldData(False)).node(node)
+        proto = GraphWriter(names, _data, HeldData(None)).node(node)
         types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
         function = schema_body(proto, node.version, types, version)
         return instantiate(function, node.attributes) if function else None
@@ -96,7 +96,7 @@ class OnnxSchemas:
         try:
             types = onnx.shape_inference.infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, node.version, domain),
-                GraphWriter(names, _data, HeldData(False)).node(node),
+                GraphWriter(names, _data, HeldData(None)).node(node),
                 {names[v]: write_type(self._types[v]) for v in used},
                 {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
                 opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
