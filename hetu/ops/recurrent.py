@@ -78,7 +78,7 @@ def _check_shapes(
         "w": (w, (directions, gates, features)),
         "b": (b, (directions, 2 * gates)),
         "initial state": (states[0], (directions, batch, hidden)),
-        "initial cell state": (states[-1], (directions, batch, hidden)),
+        "initial cell state": (states[:2][-1], (directions, batch, hidden)),
     }
     for name, (tensor, shape) in expected.items():
         if tensor is not None and tuple(tensor.shape) != shape:
