@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import ml_dtypes
@@ -95,9 +94,9 @@ DTYPES: tuple[DType, ...] = (
     _dtype(28, ml_dtypes.float6_e3m2fn, "int6", torch.float32),
 )
 
-_BY_CODE: Mapping[int, DType] = MappingProxyType({d.code: d for d in DTYPES})
-_BY_NAME: Mapping[str, DType] = MappingProxyType({d.name: d for d in DTYPES})
-_BY_TORCH: Mapping[torch.dtype, DType] = MappingProxyType({d.torch: d for d in DTYPES if d.torch})
+_BY_CODE: Mapping[int, DType] = {d.code: d for d in DTYPES}
+_BY_NAME: Mapping[str, DType] = {d.name: d for d in DTYPES}
+_BY_TORCH: Mapping[torch.dtype, DType] = {d.torch: d for d in DTYPES if d.torch}
 
 FLOAT32, INT32, INT64, BOOL, STRING = (
     _BY_NAME[n] for n in ("float32", "int32", "int64", "bool", "string")
