@@ -38,6 +38,7 @@ class Differentiable:
             _is_float(feed) and value not in settings
             for value, feed in zip(graph.inputs, self._feeds, strict=True)
         ]
+        self._counts = [_is_continuous(value) for value in graph.outputs]
         self._weights: list[torch.Tensor] | None = None
 
     @property
@@ -55,7 +56,8 @@ class Differentiable:
         assert self._context.generator is not None
         self._context.generator.manual_seed(0)
         self._context.seeded.clear()
-        results = self._function(feeds, self._parameters)
+        outputs = zip(self._function(feeds, self._parameters), self._counts, strict=True)
+        results = [result for result, counts in outputs if counts]
         floats = [result for result in _flat(results) if _is_float(result)]
         if self._weights is None:
             random = np.random.default_rng(0)
@@ -112,6 +114,12 @@ def _settings(graph: Graph) -> set[Value]:
             if value is not None and parameter is not None and parameter.kind in HOST_KINDS:
                 found.add(value)
     return found
+
+
+def _is_continuous(value: Value | None) -> bool:
+    """Whether an output may be one that moves with the inputs, and not codes of a quantization."""
+    element = None if value is None else value.dtype
+    return element is None or (element.is_float and element.bits >= 16)
 
 
 def _array(value: Value) -> np.ndarray:
