@@ -24,16 +24,12 @@ def next_serial() -> int:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Attribute:
-    """A static argument of a node; `reference` names the function attribute it stands for.
-
-    One that is `derived` follows from what else the file says, so that no file holds it.
-    """
+    """A static argument of a node; `reference` names the function attribute it stands for."""
 
     kind: AttributeKind
     value: Any = None
     reference: str = ""
     doc: str = ""
-    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
