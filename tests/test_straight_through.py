@@ -49,7 +49,7 @@ def floats(*shape: int, scale: float = 1.0) -> np.ndarray:
 
 
 CONSTANTS = """<float s = {0.05}, uint8 z = {100}, float t = {0.1}, uint8 v = {3},
-    float[3] c = {0.01, 0.02, 0.03}, int8[3] n = {0, 0, 0}>"""
+    float[3] c = {0.0113, 0.0197, 0.0311}, int8[3] n = {0, 0, 0}>"""
 
 
 def test_operators_between_that_only_move_numbers() -> None:
@@ -95,7 +95,7 @@ def test_weights_of_several_scales_in_a_function_in_a_loop() -> None:
     }}"""
 
     def expected(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        scales, zeros = torch.tensor([0.01, 0.02, 0.03]), torch.zeros(3, dtype=torch.int32)
+        scales, zeros = torch.tensor([0.0113, 0.0197, 0.0311]), torch.zeros(3, dtype=torch.int32)
         for _ in range(2):
             rounded = torch.fake_quantize_per_channel_affine(w, scales, zeros, 0, -128, 127)
             x = fake(x, 0.05, 100) @ rounded
@@ -136,7 +136,7 @@ def test_products_of_quantized_numbers() -> None:
 def test_convolutions_of_quantized_numbers() -> None:
     text = """g (float[1,2,5,5] x) => (float[1,3,4,4] y)
     <float s = {0.05}, uint8 z = {100}, float t = {0.1}, uint8 v = {30},
-     float[3] c = {0.01, 0.02, 0.03}, int8[3] n = {0, 0, 0}, int32[3] b = {1000, -500, 0}> {
+     float[3] c = {0.0113, 0.0197, 0.0311}, int8[3] n = {0, 0, 0}, int32[3] b = {1000, -500, 0}> {
         shape = Constant <value_ints = [3, 2, 2, 2]> ()
         numbers = Constant <value_ints = [9, -7, 80, 5, -60, 4, 30, 2, 1, 1, 50, -90, 8, 3, 20, -4,
                                           11, 70, -30, 6, 90, -15, 3, 25]> ()
@@ -150,7 +150,7 @@ def test_convolutions_of_quantized_numbers() -> None:
     numbers += [11, 70, -30, 6, 90, -15, 3, 25]
 
     def expected(x: torch.Tensor) -> torch.Tensor:
-        scales = torch.tensor([0.01, 0.02, 0.03])
+        scales = torch.tensor([0.0113, 0.0197, 0.0311])
         w = torch.tensor(numbers).reshape(3, 2, 2, 2) * scales.reshape(3, 1, 1, 1)
         bias = torch.tensor([1000.0, -500, 0]) * scales * 0.05
         return fake(torch.nn.functional.conv2d(fake(x, 0.05, 100), w, bias), 0.1, 30)
