@@ -190,6 +190,31 @@ def test_two_models_become_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result, np.maximum(hidden * [1, 2, 3], 0) + 7)
 
 
+def with_functions(factor: int) -> str:
+    return f"""<ir_version: 8, opset_import: ["" : 17, "f" : 1]>
+    g (float[N, 3] x) => (float[N, 3] y) {{ y = f.outer (x) }}
+    <domain: "f", opset_import: ["" : 17, "f" : 1]> outer (v) => (r) {{ r = f.inner (v) }}
+    <domain: "f", opset_import: ["" : 17]> inner (v) => (r) {{
+        f = Constant <value_float: float = {factor}.0> ()
+        r = Mul (v, f)
+    }}"""
+
+
+@pytest.mark.parametrize(("factor", "count"), [(2, 2), (5, 4)])
+@pytest.mark.parametrize("options", [{}, {"opset": 21}], ids=["kept", "converted"])
+def test_functions_that_share_a_name(
+    factor: int, count: int, options: dict[str, int], tmp_path: Path
+) -> None:
+    """Two models of one exporter have the same functions; others of that name get another one."""
+    first, second = load(with_functions(2)), load(with_functions(factor))
+    joined = ht.replace(second["y"], {second["x"]: first["y"]})
+    proto = write([first["x"]], joined, tmp_path / "m.onnx", **options)
+    assert len(proto.functions) == count
+    (result,) = session(tmp_path / "m.onnx").run(None, {"x": X})
+    np.testing.assert_array_equal(result, X * 2 * factor)
+    np.testing.assert_array_equal(run(ht.onnx.load_onnx(proto).outputs["y_1"], x=X), result)
+
+
 def test_a_part_of_a_model_is_used_twice_and_stays_tied(tmp_path: Path) -> None:
     model = load()
     twice = ht.replace(model["hidden"], {model["x"]: model["hidden"]})
@@ -201,8 +226,15 @@ def test_a_part_of_a_model_is_used_twice_and_stays_tied(tmp_path: Path) -> None:
 
 
 def test_an_output_is_dropped(tmp_path: Path) -> None:
-    model = load()
+    file = parser.parse_model(MODEL.replace("float[3] b", "float[N, 3] hidden, float[3] b"))
+    file.graph.doc_string = "a graph"
+    file.graph.quantization_annotation.add(tensor_name="hidden")
+    file.graph.quantization_annotation.add(tensor_name="extra")
+    model = ht.onnx.load_onnx(file)
     proto = write([model["x"]], [model["y"]], tmp_path / "m.onnx")
+    assert (proto.graph.name, proto.graph.doc_string) == ("g", "a graph")
+    assert [info.name for info in proto.graph.value_info] == ["hidden"]
+    assert [a.tensor_name for a in proto.graph.quantization_annotation] == ["hidden"]
     assert [info.name for info in proto.graph.output] == ["y"]
     assert [node.op_type for node in proto.graph.node] == ["Mul", "Relu", "Add"]
 

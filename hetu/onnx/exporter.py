@@ -30,13 +30,17 @@ from hetu.onnx.proto import (
 from hetu.types import ValueType
 
 DataOf = Callable[[Value], Tensor | SparseTensor]
+FunctionNames = Mapping[Function, str]
+
+_NO_NAMES: FunctionNames = {}
 
 
 class GraphWriter:
     """Writes the graphs of one model or function.
 
     `data_of` gives a variable's current data; `held` takes what is large, but no initializers of
-    functions: onnx does not look for external data there.
+    functions: onnx does not look for external data there. `functions` says what functions are
+    called where that is not their own name.
     """
 
     def __init__(
@@ -45,11 +49,13 @@ class GraphWriter:
         data_of: DataOf,
         held: HeldData,
         in_function: bool = False,
+        functions: FunctionNames = _NO_NAMES,
     ) -> None:
         self._names = names
         self._data_of = data_of
         self._held = held
         self._in_function = in_function
+        self._functions = functions
 
     def graph(
         self, graph: Graph, types: Mapping[Value, ValueType] | None = None
@@ -71,7 +77,9 @@ class GraphWriter:
     def node(self, node: Node) -> onnx.NodeProto:
         """A node."""
         proto = onnx.NodeProto(
-            op_type=node.op_type,
+            op_type=self._functions.get(node.function, node.op_type)
+            if node.function
+            else node.op_type,
             input=[self._name(value) for value in node.inputs],
             output=[self._name(value) for value in node.outputs],
             attribute=[self.attribute(name, a) for name, a in node.attributes.items()],
@@ -111,16 +119,18 @@ class GraphWriter:
         return "" if value is None else self._names[value]
 
 
-def write_function(function: Function, data_of: DataOf, held: HeldData) -> onnx.FunctionProto:
+def write_function(
+    function: Function, data_of: DataOf, held: HeldData, functions: FunctionNames = _NO_NAMES
+) -> onnx.FunctionProto:
     """A model-local function."""
     body = function.body
     values = [value for inner in nested_graphs(body) for value in graph_values(inner)]
     namer = Namer(value.name for value in values)
     names = {v: v.name or namer.unique(v.node.op_type if v.node else "") for v in values}
-    writer = GraphWriter(names, data_of, held, in_function=True)
+    writer = GraphWriter(names, data_of, held, True, functions)
     graph = writer.graph(body)
     proto = onnx.FunctionProto(
-        name=function.name,
+        name=functions.get(function, function.name),
         domain=function.domain,
         input=[info.name for info in graph.input],
         output=[info.name for info in graph.output],

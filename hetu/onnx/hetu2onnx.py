@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import onnx
 
 from hetu.convert import to_numpy
-from hetu.errors import UnsupportedError, UsageError, show
+from hetu.errors import UsageError, show
 from hetu.ir import (
-    Function,
     Graph,
     Model,
     Recipe,
@@ -20,12 +19,14 @@ from hetu.ir import (
     Value,
     dependencies,
     graph_of,
+    graph_values,
     name_values,
     nested_graphs,
 )
 from hetu.onnx.bodies import hetu_functions
 from hetu.onnx.data_file import ExternalData, HeldData, data_file_name, write_model
 from hetu.onnx.exporter import GraphWriter, write_function
+from hetu.onnx.function_names import name_functions
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import settle_versions
 from hetu.runtime.executor import Executor
@@ -144,7 +145,7 @@ def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
     Nodes and initializers that no output needs are kept, and so are inputs that have a default.
     """
     if not set(file.outputs) <= set(graph.outputs):
-        return replace(graph, initializers=_in_file_order(graph.initializers, file))
+        return _part_of_file(graph, file)
     feeds = [value for value in file.inputs if value.data is None]
     given, nodes = set(graph.inputs), set(graph.nodes)
     for node in file.nodes:
@@ -159,6 +160,21 @@ def _with_rest_of_file(graph: Graph, file: Graph) -> Graph:
         outputs=graph.outputs,
         nodes=tuple(sorted(nodes, key=lambda node: node.serial)),
         initializers=_in_file_order(initializers, file),
+    )
+
+
+def _part_of_file(graph: Graph, file: Graph) -> Graph:
+    """The graph with what the file says of it, and of the values that it still has."""
+    held = set(graph_values(graph))
+    names = {value.name for value in held}
+    return replace(
+        file,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        nodes=graph.nodes,
+        initializers=_in_file_order(graph.initializers, file),
+        value_info=tuple(value for value in file.value_info if value in held),
+        carried=tuple(a for a in file.carried or () if a.tensor_name in names),
     )
 
 
@@ -179,19 +195,28 @@ def _to_proto(
     """The model without the data that `held` keeps back."""
     sources = _sources(graph)
     types = _input_types(graph.inputs, input_shapes)
-    settled = settle_versions(graph, _functions(sources), sources, opset, types)
-    opsets, graph, functions = settled.opsets, settled.graph, settled.functions
     facts = sources[0] if sources else Model({}, MIN_IR_VERSION, producer_name="hetu")
 
     def data_of(value: Value) -> Tensor | SparseTensor:
         return _current(store, value)
 
+    called = name_functions(sources, lambda f: write_function(f, data_of, HeldData(False)))
+    settled = settle_versions(graph, list(called), sources, opset, types)
+    opsets, graph, functions = settled.opsets, settled.graph, settled.functions
+    called |= dict(zip(functions, list(called.values()), strict=True))
     proto = onnx.ModelProto()
-    _write_facts(proto, facts, {**facts.metadata, **metadata})
+    others = {key: text for model in reversed(sources) for key, text in model.metadata.items()}
+    _write_facts(proto, facts, {**facts.metadata, **others, **metadata})
     proto.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in opsets.items())
-    proto.graph.CopyFrom(GraphWriter(name_values(graph), data_of, held).graph(graph, types))
+    writer = GraphWriter(name_values(graph), data_of, held, functions=called)
+    proto.graph.CopyFrom(writer.graph(graph, types))
     proto.graph.name = proto.graph.name or "hetu"
-    proto.functions.extend(write_function(function, data_of, held) for function in functions)
+    distinct = {(f.domain, called[f], f.overload): f for f in reversed(functions)}
+    proto.functions.extend(
+        write_function(function, data_of, held, called)
+        for function in functions
+        if function in distinct.values()
+    )
     proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
     proto.ir_version = _ir_version(facts, proto)
     return _with_output_types(proto)
@@ -244,17 +269,6 @@ def _input_types(inputs: Sequence[Value], shapes: Shapes) -> dict[Value, ValueTy
             )
         types[value] = TensorType(value.dtype, tuple(shape))
     return types
-
-
-def _functions(sources: Sequence[Model]) -> list[Function]:
-    """The files' functions; two that share a name but not a body cannot both be written."""
-    chosen: dict[tuple[str, str, str], Function] = {}
-    for function in (f for model in sources for f in model.functions):
-        key = (function.domain, function.name, function.overload)
-        if key in chosen:
-            raise UnsupportedError(f"two of the models have a function {show('.'.join(key[:2]))}")
-        chosen[key] = function
-    return list(chosen.values())
 
 
 def _with_output_types(proto: onnx.ModelProto) -> onnx.ModelProto:
