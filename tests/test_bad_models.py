@@ -187,3 +187,11 @@ def test_tensor_without_name_collides_with_nothing() -> None:
     proto.graph.initializer.extend([tensor, tensor])
     with pytest.raises(ModelError, match="'w'.*two values"):
         load_onnx(proto)
+
+
+def test_a_call_with_more_inputs_than_the_function_has() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17, "f" : 1]>
+    g (float[2] x) => (float[2] y) { y = f.twice (x, x) }
+    <domain: "f", opset_import: ["" : 17]> twice (v) => (r) { r = Add (v, v) }"""
+    with pytest.raises(ModelError, match="has 2 inputs, the model's function of that name takes 1"):
+        load_onnx(onnx.parser.parse_model(text))

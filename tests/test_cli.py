@@ -104,6 +104,10 @@ def test_convert(path: Path) -> None:
     assert main(["convert", str(path), str(out), "--opset", "21"]) == 0
     assert onnx.load(out).opset_import[0].version == 21
     assert main(["verify", str(out)]) == 0
+    outside = ["convert", str(path), str(out), "--opset", "21", "--external-data", "w.data"]
+    assert main(outside) == 0
+    assert (path.parent / "w.data").stat().st_size > 0
+    assert main(["verify", str(out)]) == 0
 
 
 def test_as_a_program(path: Path) -> None:

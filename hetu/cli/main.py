@@ -93,6 +93,11 @@ def _add_convert(commands: "argparse._SubParsersAction[_Parser]") -> None:
     parser.add_argument("model", metavar="MODEL", type=Path)
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument("--opset", type=int, required=True, help="version of ai.onnx")
+    parser.add_argument(
+        "--external-data", metavar="yes|no|NAME", type=_external_data,
+        help="put weights into a file beside OUT, of this name if one is given; "
+        "otherwise where they are large, or were outside before",
+    )  # fmt: skip
     parser.set_defaults(run=_convert)
 
 
@@ -101,6 +106,10 @@ def _size(text: str) -> tuple[str, int]:
     if not name or not number.isdecimal():
         raise argparse.ArgumentTypeError(f"{show(text)} is not NAME=N")
     return name, int(number)
+
+
+def _external_data(text: str) -> bool | str:
+    return {"yes": True, "no": False}.get(text, text)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -162,5 +171,12 @@ def _convert(options: argparse.Namespace) -> int:
     model = load_onnx(options.model)
     outputs = list(model.outputs.values())
     inputs = list(model.inputs.values())
-    export(Executor(outputs), inputs, outputs, options.out, opset=options.opset)
+    export(
+        Executor(outputs),
+        inputs,
+        outputs,
+        options.out,
+        opset=options.opset,
+        external_data=options.external_data,
+    )
     return 0

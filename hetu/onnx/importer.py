@@ -131,8 +131,14 @@ class GraphReader:
 
     def _function(self, proto: onnx.NodeProto, scopes: Sequence[Scope]) -> Function | None:
         """What a node runs where no kernel does it."""
+        local = self._functions.get((proto.domain, proto.op_type, proto.overload))
+        if local is not None and len(proto.input) > len(local.body.inputs):
+            raise ModelError(
+                f"{proto.op_type} {show(proto.name)} has {len(proto.input)} inputs, the model's "
+                f"function of that name takes {len(local.body.inputs)}"
+            )
         return (
-            self._functions.get((proto.domain, proto.op_type, proto.overload))
+            local
             or derivative(proto, lambda name: find_value(name, scopes))
             or self._body_of(proto, self._version(proto))
         )
