@@ -38,7 +38,7 @@ def convert(
         return _to_e8m0(value.detach().double(), saturate, round_mode)
     if to.bits < 8:
         if value.is_floating_point() and not to.is_float:
-            value = _rounded(value)
+            value = _rounded(value.double())
         return narrow(value.to(to.compute), to)
     return value.to(to.torch)
 
