@@ -160,3 +160,11 @@ def test_bit_cast_of_types_below_a_byte() -> None:
     floats = to_numpy(bit_cast(negative, to=dtype("float4_e2m1fn")))
     np.testing.assert_array_equal(floats.astype(np.float32), [-6, -0.0, 6])
     assert to_numpy(bit_cast(unsigned, to=dtype("int4"))).tolist() == [-1, -8, 7]
+
+
+@pytest.mark.parametrize("to", ["int4", "int2"])
+def test_fractions_become_the_nearest_integers_below_8_bits(to: str) -> None:
+    """As in ONNX Runtime 1.32, ONNX being silent: halves away from zero; wider types cut off."""
+    numbers = np.array([0.49, 0.5, -0.5, 0.9, -1.49, -1.5], np.float32)
+    assert converted(numbers, to).astype(int).tolist() == [0, 1, -1, 1, -1, -2]
+    assert converted(numbers, "int8").tolist() == [0, 0, 0, 0, -1, -1]

@@ -24,7 +24,7 @@ def layer(
     direction = random.choice("forward", "reverse", "bidirectional")
     n = 2 if direction == "bidirectional" else 1
     bias = random.floats(n, 2 * gates * hidden, low=-1, high=1)
-    lengths = random.integers(batch, low=1, high=length, dtype=np.int32)
+    lengths = random.integers(batch, low=0, high=length, dtype=np.int32)
     inputs = [
         random.floats(length, batch, features),
         random.floats(n, gates * hidden, features, low=-1, high=1),

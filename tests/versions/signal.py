@@ -8,9 +8,9 @@ from tests.support.examples import Call, Random, example
 
 @example("DFT")
 def dft(random: Random, version: int) -> Call:
-    kind = random.choice("complex", "real", "onesided", "inverse", "inverse onesided")
+    kind = random.choice("complex", "real", "onesided", "inverse", "inverse real", "inverse onesided")
     rank = random.integer(1, 3)
-    parts = 1 if kind in ("real", "onesided") else 2
+    parts = 1 if kind in ("real", "onesided", "inverse real") else 2
     dtype = random.choice(np.float32, np.float64)
     axis = random.integer(0, rank - 1)
     dims = list(random.shape(rank, high=6))
@@ -42,7 +42,7 @@ def stft(random: Random, version: int) -> Call:
 
 
 def window(random: Random, version: int) -> Call:
-    size = np.asarray(random.integer(2, 20), dtype=random.choice(np.int32, np.int64))
+    size = np.asarray(random.integer(1, 20), dtype=random.choice(np.int32, np.int64))
     kinds = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
     attributes = {"periodic": random.integer(0, 1), "output_datatype": random.choice(*kinds)}
     return Call([size], random.choice({}, attributes))
