@@ -40,9 +40,9 @@ CASES = {
         {"x": np.float32([1, 2, 3, 4]), "s": np.int64([4, 1])},
     ),
     "a loop that hands values on under other dimensions": (
-        """g (float[n] x, int64 trips, bool go) => (float[m] y, float[k] z) {
-            y, z = Loop (trips, go, x, x) <body = b (int64 i, bool c, float[p] v, float[q] w)
-                => (bool o, float[r] v, float[s] x) { o = Identity (c) }> }""",
+        """g (float[n] x, int64 trips, bool go) => (float[m] y) {
+            y = Loop (trips, go, x) <body = b (int64 i, bool c, float[p] v)
+                => (bool o, float[q] v) { o = Identity (c) }> }""",
         {"x": X, "trips": np.int64(2), "go": np.array(True)},
     ),
     "strings that are overridden": (
