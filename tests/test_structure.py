@@ -43,7 +43,7 @@ CASES = {
         """g (float[n] x, int64 trips, bool go) => (float[m] y) {
             y = Loop (trips, go, x) <body = b (int64 i, bool c, float[p] v)
                 => (bool o, float[q] v) { o = Identity (c) }> }""",
-        {"x": X, "trips": np.int64(2), "go": np.array(True)},
+        {"x": X, "trips": np.array(2), "go": np.array(True)},
     ),
     "strings that are overridden": (
         'g (string[2] s) => (string[2] y) <string[2] s = {"a", "b"}> { y = Identity (s) }',
