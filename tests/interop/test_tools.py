@@ -30,7 +30,7 @@ Feeds = dict[str, np.ndarray]
 def session(
     path: Path, level: str = "ALL", written: Path | None = None
 ) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on one thread: several share a batch, and quantize each in a range of its own."""
+    """ONNX Runtime on one thread: several share a batch, and each quantizes in its own range."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.intra_op_num_threads, options.log_severity_level = 1, 4
