@@ -101,7 +101,7 @@ class OnnxSchemas:
                 {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
                 opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
             )
-        except (onnx.shape_inference.InferenceError, ValueError):
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError):
             return {}
         return {name: read_type(proto) for name, proto in types.items()}
 

@@ -239,3 +239,16 @@ def test_names_of_values_stay(tmp_path: Path) -> None:
     made = {name for node in converted.graph.node for name in node.output}
     assert {"h", "p", "y"} <= made and converted.graph.output[0].name == "y"
     assert [n.name for n in converted.graph.node if n.op_type == "Relu"] == ["node0", "node2"]
+
+
+def test_names_of_nodes_differ(tmp_path: Path) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
+    g (float[4] x, float scale, uint16 zero) => (float[4] y)
+    { q = QuantizeLinear (x, scale, zero)  y = DequantizeLinear (q, scale, zero) }""")
+    model.graph.node[0].name, model.graph.node[1].name = "first", "first/Cast"
+    feeds = {"x": np.float32([-1, 0.3, 7, 90000]), "scale": np.float32(0.5), "zero": np.uint16(8)}
+    converted = convert(model, 13, tmp_path / "m.onnx")
+    names = [node.name for node in converted.graph.node]
+    assert len(set(names)) == len(names)
+    (result,) = onnxruntime.InferenceSession(converted.SerializeToString()).run(None, feeds)
+    np.testing.assert_array_equal(result, np.float32([-1, 0.5, 7, (65535 - 8) / 2]))

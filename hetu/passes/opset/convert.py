@@ -9,6 +9,7 @@ from hetu.ir import (
     Attribute,
     Function,
     Graph,
+    Namer,
     Node,
     Value,
     add_outputs,
@@ -56,12 +57,24 @@ class _Step:
 
 @dataclass(slots=True)
 class _Scope:
-    """A graph under construction; `constants` become its initializers."""
+    """A graph under construction; `constants` become its initializers.
+
+    `names` are those of the nodes that it had, and has again: ONNX Runtime wants them to differ.
+    """
 
     path: str
     is_function: bool
+    names: set[str]
+    namer: Namer
     nodes: list[Node] = field(default_factory=list)
     constants: list[Value] = field(default_factory=list)
+
+    def name(self, node: Node) -> str:
+        """The node's own name where it is the first of that name that was there before."""
+        if node.name in self.names:
+            self.names.remove(node.name)
+            return node.name
+        return node.name and self.namer.unique(node.name)
 
 
 class Conversion:
@@ -81,17 +94,19 @@ class Conversion:
     def graph(self, graph: Graph) -> Graph:
         """The graph; constants that only its old nodes needed are gone."""
         self._unused = unused_outputs(graph)
-        return without_unused(self._graph(graph, _Scope("", False)), graph)
+        return without_unused(self._graph(graph, "", False), graph)
 
     def function(self, function: Function) -> Function:
         """A model-local function; its constants are nodes, as functions have no initializers."""
-        scope = _Scope(f"function {show(function.name)} / ", True)
+        path = f"function {show(function.name)} / "
         self._unused = unused_outputs(function.body)
-        body = without_unused(self._graph(function.body, scope), function.body)
+        body = without_unused(self._graph(function.body, path, True), function.body)
         opsets = {d: self._targets.get(d, version) for d, version in function.opsets.items()}
         return replace(function, body=body, opsets=opsets)
 
-    def _graph(self, graph: Graph, scope: _Scope) -> Graph:
+    def _graph(self, graph: Graph, path: str, is_function: bool) -> Graph:
+        names = {node.name for node in graph.nodes}
+        scope = _Scope(path, is_function, names, Namer(names))
         for node in graph.nodes:
             self._values.update(zip(node.outputs, self._convert(node, scope), strict=True))
         outputs = tuple(v and self._values.get(v, v) for v in graph.outputs)
@@ -198,6 +213,7 @@ class Conversion:
         attributes = {n: self._attribute(a, n, node, scope) for n, a in node.attributes.items()}
         is_same = all(attributes[n] is a for n, a in node.attributes.items())
         inputs = tuple(v and self._placed(v) for v in node.inputs)
+        name = scope.name(node)
         if (
             version != node.version
             or not is_same
@@ -205,10 +221,11 @@ class Conversion:
             or not _is_named(node, names)
         ):
             outputs = [
-                v and (replace(v, name="") if name is None else name)
-                for v, name in zip(node.outputs, names, strict=True)
+                v and (replace(v, name="") if old is None else old)
+                for v, old in zip(node.outputs, names, strict=True)
             ]
-            node = _copy(node, outputs, version=version, attributes=attributes, inputs=inputs)
+            changes = {"version": version, "attributes": attributes, "inputs": inputs}
+            node = _copy(node, outputs, name=name, **changes)
         scope.nodes.append(node)
         return node.outputs
 
@@ -234,13 +251,11 @@ class Conversion:
             return attribute
         for body in (attribute.value,) if attribute.kind == "graph" else attribute.value:
             assume_formals(node, body, self._schemas)
-        inner = _Scope(f"{scope.path}{_title(node)} {name} / ", scope.is_function)
+        path = f"{scope.path}{_title(node)} {name} / "
         if attribute.kind == "graph":
-            graph = self._graph(attribute.value, inner)
+            graph = self._graph(attribute.value, path, scope.is_function)
             return attribute if graph is attribute.value else replace(attribute, value=graph)
-        graphs = tuple(
-            self._graph(g, replace(inner, nodes=[], constants=[])) for g in attribute.value
-        )
+        graphs = tuple(self._graph(g, path, scope.is_function) for g in attribute.value)
         return replace(attribute, value=graphs)
 
 

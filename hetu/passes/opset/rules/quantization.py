@@ -75,7 +75,8 @@ def dequantize_to_scale(rewrite: Rewrite) -> Results:
 def dequantize(rewrite: Rewrite) -> Results:
     """In versions before blocks and 16 bits: shifted and multiplied."""
     x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
-    element, block_size = rewrite.dtype(x), rewrite.attribute("block_size", 0)
+    element = rewrite.dtype(x if zero_point is None else zero_point)
+    block_size = rewrite.attribute("block_size", 0)
     if not block_size and element.name not in ("int16", "uint16"):
         return plain(rewrite)
     wide = rewrite.dtype(scale)
