@@ -200,6 +200,35 @@ def test_branches_and_functions(tmp_path: Path) -> None:
             assert_equal(infer(converted, {"x": x, "flag": flag}), expected)
 
 
+CALLS_OF_FUNCTIONS = """<ir_version: 10, opset_import: ["" : 12, "local" : 1]>
+g (float[2, 3, 4] x, bool flag) => (float[2, 3, 4] y, float[6, 4] z)
+{ h = local.outer (x)
+  m = Reshape (h, shape)
+  z = local.normal <axis = 0> (m)
+  y = If (flag) < then_branch = yes () => (float[2, 3, 4] a) { a = local.normal <axis = 1> (h) },
+                  else_branch = no () => (float[2, 3, 4] b) { b = local.double (h) } > }
+<domain: "local", opset_import: ["" : 12]> normal <axis> (v) => (r)
+{ r = Softmax <axis: int = @axis> (v) }
+<domain: "local", opset_import: ["" : 12, "local" : 1]> outer (v) => (r)
+{ d = local.double (v)  r = local.normal <axis = 2> (d) }
+<domain: "local", opset_import: ["" : 12]> double (v) => (r) { r = Add (v, v) }
+"""
+
+
+def test_functions_without_a_form_of_their_own(tmp_path: Path) -> None:
+    """What their attributes and types are is known where they are called: their nodes go there."""
+    model = parser.parse_model(CALLS_OF_FUNCTIONS)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int64([6, 4]), "shape"))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    for flag in (np.array(True), np.array(False)):
+        expected = infer(model, {"x": x, "flag": flag})
+        for opset in (13, 28):
+            converted = convert(model, opset, tmp_path / "m.onnx")
+            onnx.checker.check_model(converted, full_check=True)
+            assert [function.name for function in converted.functions] == ["outer", "double"]
+            assert_equal(infer(converted, {"x": x, "flag": flag}), expected)
+
+
 def test_joined_models_of_different_opsets(tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : %d]> g (float[2, 3] x) => (float[2, 3] y)
     { s = %s (x) y = Sub (x, s) }"""
@@ -246,9 +275,29 @@ def test_names_of_nodes_differ(tmp_path: Path) -> None:
     g (float[4] x, float scale, uint16 zero) => (float[4] y)
     { q = QuantizeLinear (x, scale, zero)  y = DequantizeLinear (q, scale, zero) }""")
     model.graph.node[0].name, model.graph.node[1].name = "first", "first/Cast"
-    feeds = {"x": np.float32([-1, 0.3, 7, 90000]), "scale": np.float32(0.5), "zero": np.uint16(8)}
+    scale, zero = np.array(0.5, np.float32), np.array(8, np.uint16)
+    feeds = {"x": np.float32([-1, 0.3, 7, 90000]), "scale": scale, "zero": zero}
     converted = convert(model, 13, tmp_path / "m.onnx")
     names = [node.name for node in converted.graph.node]
     assert len(set(names)) == len(names)
     (result,) = onnxruntime.InferenceSession(converted.SerializeToString()).run(None, feeds)
     np.testing.assert_array_equal(result, np.float32([-1, 0.5, 7, (65535 - 8) / 2]))
+
+
+def test_constants_of_4_bits(tmp_path: Path) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]> g () => (float[2, 4] y)
+    { y = DequantizeLinear <axis = 1, block_size = 2> (x, scale, zero) }""")
+    x, zero = np.int8([[-8, 7, 3, -1], [0, 1, 2, 3]]), np.int8([[1, -2], [3, 0]])
+    scale = np.float32([[0.5, 2], [1, 0.25]])
+    make = onnx.helper.make_tensor
+    model.graph.initializer.extend(
+        [
+            make("x", onnx.TensorProto.INT4, x.shape, x.ravel()),
+            make("zero", onnx.TensorProto.INT4, zero.shape, zero.ravel()),
+            onnx.numpy_helper.from_array(scale, "scale"),
+        ]
+    )
+    expected = (x - zero.repeat(2, 1)) * scale.repeat(2, 1)
+    for opset in (13, 20, 28):
+        (result,) = infer(convert(model, opset, tmp_path / "m.onnx"), {})
+        np.testing.assert_array_equal(result, expected)
