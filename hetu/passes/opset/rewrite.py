@@ -111,10 +111,10 @@ class Rewrite:
         return not isinstance(self.type(value), SequenceType | OptionalType)
 
     def ints(self, value: Value, what: str) -> list[int]:
-        """The elements of a constant."""
+        """The elements of the constant that is the input `what`."""
         array = constant_data(value)
         if array is None:
-            self.fail(f"its {what} are computed; only constant ones have a form there")
+            self.fail(f"its input {what!r} is computed; only a constant has a form there")
         return array.reshape(-1).tolist()
 
     # What takes its place

@@ -13,6 +13,16 @@ _BYTES = {"int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8"}
 _LIMITED = ("int8", "uint8", "int16", "uint16")
 """The types of results that arithmetic can make before opset 21."""
 
+
+@up("QuantizeLinear", 19)
+def quantize_integers(rewrite: Rewrite) -> Results:
+    """Integers were divided by a float; from here on both are of one type."""
+    x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
+    if rewrite.schemas.type_name(x) == "tensor(int32)":
+        x = rewrite.op("Cast", x, to=FLOAT32.code)
+    return plain(rewrite, [x, scale, zero_point])
+
+
 up("QuantizeLinear", 23)(plain)  # the scale may be of another type than the data
 
 
