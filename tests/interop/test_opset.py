@@ -42,6 +42,7 @@ NO_FORM = {
     "GridSample": (20, "volumes"),
     "Identity": (14, "does not take"),
     "LpPool": (18, "no dilations|no ceil_mode"),
+    "OptionalGetElement": (14, "Identity 14 -> 13: .* does not take"),
     "ReduceMax": (18, "'axes' is computed"),
     "ReduceMin": (18, "'axes' is computed"),
     "ReduceProd": (18, "'axes' is computed"),
