@@ -142,6 +142,37 @@ def test_what_optimizing_exporters_do_to_weights(tmp_path: Path) -> None:
     assert found["lstm.lstm.bias_hh_l0"] == "part"
 
 
+@pytest.mark.parametrize("dynamo", [False, True], ids=["script", "dynamo"])
+def test_a_tied_weight_that_is_written_twice(dynamo: bool, tmp_path: Path) -> None:
+    """Its gradient is the sum over the copies, and new values go into all of them."""
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into, self.out = nn.Embedding(7, 4), nn.Linear(4, 7, bias=False)
+            self.out.weight = self.into.weight
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.out(torch.tanh(self.into(ids)))
+
+    torch.manual_seed(0)
+    net, ids = Tied(), torch.tensor([[1, 2, 6], [0, 2, 3]])
+    torch.onnx.export(net, (ids,), tmp_path / "m.onnx", dynamo=dynamo, verbose=False)
+    model = ht.onnx.load_onnx(tmp_path / "m.onnx")
+    matches = ht.onnx.match_weights(model, net)
+    match = matches["into.weight"]
+    assert match.view is not None and len(match.copies) == 1 and not matches.unmatched
+    found = matches.gradients(gradients(ht.onnx.to_module(model), (ids,)))
+    expected = gradients(net, (ids,))["into.weight"]
+    np.testing.assert_allclose(found["into.weight"], expected, rtol=1e-3, atol=ATOL)
+    with torch.no_grad():
+        net.into.weight.mul_(2)
+    executor = ht.Executor(list(model.outputs.values()))
+    executor.load_dict(matches.to_onnx(net))
+    (y,) = executor.run(feed_dict={next(iter(model.inputs)): ids})
+    np.testing.assert_allclose(y.asnumpy(), net(ids).detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_ambiguous_and_missing_weights_are_told() -> None:
     model = load("g (float[2] x) => (float[2] y) <float[2] a = {1, 1}, float[2] b = {1, 1}>"
                  " { z = Add(x, a) y = Add(z, b) }")  # fmt: skip

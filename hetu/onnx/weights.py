@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from typing import Any, Literal
@@ -34,13 +34,15 @@ class WeightMatch:
     ("cast"), with its axes in another order ("transposed"), in another shape ("reshaped"), with its
     rows in another order ("permuted") or among others ("part"). A "folded" one holds something
     computed from it, as where a batch normalization went into a convolution. "ambiguous" says that
-    several initializers hold equal values, "missing" that none does.
+    several initializers hold the values of several weights, "missing" that none does. `copies` are
+    further initializers that hold this weight: exporters write a tied one in each form it is used.
     """
 
     name: str
     relation: Relation
     initializer: str | None = None
     view: View | None = None
+    copies: tuple["WeightMatch", ...] = ()
 
     def to_torch(self, array: np.ndarray) -> np.ndarray:
         """Something in the form of the initializer, its gradient say, in the form of the weight.
@@ -63,7 +65,8 @@ class WeightMatches(Mapping[str, WeightMatch]):
     ) -> None:
         self._matches = dict(matches)
         self._arrays = arrays
-        found = {match.initializer for match in matches.values()}
+        every = (m for match in matches.values() for m in (match, *match.copies))
+        found = {match.initializer for match in every}
         self.unmatched = [name for name in arrays if name not in found]
 
     def __getitem__(self, name: str) -> WeightMatch:
@@ -74,6 +77,18 @@ class WeightMatches(Mapping[str, WeightMatch]):
 
     def __len__(self) -> int:
         return len(self._matches)
+
+    def gradients(self, of_initializers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The gradients of the module's weights: those of a weight's copies add up.
+
+        Takes the gradients of initializers by name; weights without one there are left out.
+        """
+        made = {}
+        for name, match in self._matches.items():
+            parts = [m for m in (match, *match.copies) if m.initializer in of_initializers]
+            if parts:
+                made[name] = sum(m.to_torch(of_initializers[str(m.initializer)]) for m in parts)
+        return made
 
     def to_onnx(self, weights: Any) -> dict[str, np.ndarray]:
         """The initializers for other weights of the module: what `Executor.load_dict` takes.
@@ -87,14 +102,20 @@ class WeightMatches(Mapping[str, WeightMatch]):
             if match is None or match.initializer is None or match.view is None:
                 relation = "unknown" if match is None else match.relation
                 raise UsageError(f"{show(name)} is {relation}: nothing can be carried over")
-            key = match.initializer
-            made.setdefault(key, self._arrays[key].copy())
-            indices = match.view(np.arange(made[key].size).reshape(made[key].shape))
-            made[key].reshape(-1)[indices.reshape(-1)] = weight.reshape(-1)
+            for held in (match, *match.copies):
+                self._write(weight, held, made)
         return made
 
+    def _write(self, weight: np.ndarray, match: WeightMatch, made: dict[str, np.ndarray]) -> None:
+        """Put a weight where an initializer holds it."""
+        assert match.initializer is not None and match.view is not None
+        array = made.setdefault(match.initializer, self._arrays[match.initializer].copy())
+        indices = match.view(np.arange(array.size).reshape(array.shape))
+        array.reshape(-1)[indices.reshape(-1)] = weight.reshape(-1)
+
     def __str__(self) -> str:
-        lines = [f"{m.name}: {m.relation} {m.initializer or ''}".rstrip() for m in self.values()]
+        every = (m for match in self.values() for m in (match, *match.copies))
+        lines = [f"{m.name}: {m.relation} {m.initializer or ''}".rstrip() for m in every]
         lines += [f"(none): {name}" for name in self.unmatched]
         return "\n".join(lines)
 
@@ -112,7 +133,8 @@ def match_weights(model: LoadedModel, module: Any) -> WeightMatches:
     rest = {name: array for name, array in arrays.items() if name not in matches}
     for name, weight in weights.items():
         if name not in matches:
-            matches[name] = _by_value(name, weight, rest, arrays)
+            matches[name] = _by_value(name, weight, rest, arrays, partial(_is_alone, name, weights))
+    matches |= _copied(matches, weights, arrays)
     matches |= _folded(matches, weights, arrays)
     return WeightMatches({name: matches[name] for name in weights}, arrays)
 
@@ -137,14 +159,55 @@ def _folded_into(name: str, initializer: str | None) -> WeightMatch:
     return WeightMatch(name, "folded", initializer)
 
 
+def _is_alone(name: str, weights: Mapping[str, np.ndarray]) -> bool:
+    """Whether only this weight, and those tied to it, have these values; vectors often agree."""
+    weight = weights[name]
+    return weight.ndim > 1 and not any(
+        other.shape == weight.shape
+        and not _is_tied(other, weight)
+        and np.array_equal(other, weight)
+        for other in weights.values()
+    )
+
+
+def _is_tied(weight: np.ndarray, other: np.ndarray) -> bool:
+    return weight.ctypes.data == other.ctypes.data
+
+
+def _copied(
+    matches: Mapping[str, WeightMatch],
+    weights: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, WeightMatch]:
+    """The matches of weights that initializers which hold no other weight hold, too."""
+    owners = {match.initializer: weights[name] for name, match in matches.items()}
+    found: dict[str, WeightMatch] = {}
+    for name, match in matches.items():
+        weight = weights[name]
+        if match.view is None or not _is_alone(name, weights):
+            continue
+        free = {
+            key: array for key, array in arrays.items()
+            if key != match.initializer and _is_tied(owners.get(key, weight), weight)
+        }  # fmt: skip
+        wholes = {key: _whole(weight, array) for key, array in free.items()}
+        copies = tuple(WeightMatch(name, w[0], key, w[1]) for key, w in wholes.items() if w)
+        found[name] = replace(match, copies=copies)
+    return found
+
+
 def _by_value(
-    name: str, weight: np.ndarray, rest: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
+    name: str,
+    weight: np.ndarray,
+    rest: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+    is_alone: Callable[[], bool],
 ) -> WeightMatch:
     """The only match among those that no name led to, else among all: exporters tie equals."""
     for find, among in ((_whole, rest), (_rows, rest), (_whole, arrays)):
         found = {key: find(weight, array) for key, array in among.items()}
         matches = [(key, *match) for key, match in found.items() if match]
-        if len(matches) == 1:
+        if len(matches) == 1 or (matches and find is _whole and is_alone()):
             key, relation, view = matches[0]
             return WeightMatch(name, relation, key, view)
         if matches:

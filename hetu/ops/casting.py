@@ -37,12 +37,19 @@ def convert(
     if to.name == "float8_e8m0fnu":
         return _to_e8m0(value.detach().double(), saturate, round_mode)
     if to.bits < 8:
+        if value.is_floating_point() and not to.is_float:
+            value = _rounded(value.double())
         return narrow(value.to(to.compute), to)
     return value.to(to.torch)
 
 
 def _is_complex(element: DType) -> bool:
     return element.torch is not None and element.torch.is_complex
+
+
+def _rounded(value: torch.Tensor) -> torch.Tensor:
+    """The nearest integers, halves away from zero: so ONNX Runtime makes integers below 8 bits."""
+    return value.trunc() + torch.where(value.frac().abs() >= 0.5, value.sign(), 0)
 
 
 def _to_float8(value: torch.Tensor, to: DType, saturate: bool) -> torch.Tensor:

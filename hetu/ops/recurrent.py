@@ -54,37 +54,49 @@ def make_layer(
     initial: Sequence[Tensor | None],
     direction: str,
     layout: int,
+    gates: int,
 ) -> Layer:
-    """A node's layer, brought from its layout to the one used here."""
+    """A node's layer, of a kind with that many gates, in the layout used here."""
     if direction not in ("forward", "reverse", "bidirectional"):
         raise ModelError(f"direction {direction!r} is not forward, reverse or bidirectional")
+    for name, tensor in {"x": x, "w": w, "r": r}.items():
+        if tensor.ndim != 3:
+            raise ModelError(f"{name} is of shape {list(tensor.shape)}: it has to have 3 axes")
     if layout:
         x = x.transpose(0, 1)
         initial = [None if state is None else state.transpose(0, 1) for state in initial]
+    directions = 2 if direction == "bidirectional" else 1
     zeros = x.new_zeros(w.shape[0], x.shape[1], r.shape[-1])
     states = tuple(zeros if state is None else state for state in initial)
-    _check_shapes(x, w, r, b, lengths, states)
+    _check_shapes(x, w, r, b, lengths, states, (directions, gates * r.shape[-1]))
     is_full = lengths is None or all(length == x.shape[0] for length in lengths)
     return Layer(x, w, r, b, None if is_full else lengths, states, direction)
 
 
 def _check_shapes(
-    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, lengths: Ints | None, states: States
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None,
+    lengths: Ints | None,
+    states: States,
+    outer: tuple[int, int],
 ) -> None:
     """Refuse what does not fit together: torch's kernels write past the end of such tensors."""
-    directions, gates, hidden = r.shape
+    (directions, rows), hidden = outer, r.shape[-1]
     length, batch, features = x.shape
     expected = {
-        "w": (w, (directions, gates, features)),
-        "b": (b, (directions, 2 * gates)),
+        "r": (r, (directions, rows, hidden)),
+        "w": (w, (directions, rows, features)),
+        "b": (b, (directions, 2 * rows)),
         "initial state": (states[0], (directions, batch, hidden)),
         "initial cell state": (states[:2][-1], (directions, batch, hidden)),
     }
     for name, (tensor, shape) in expected.items():
         if tensor is not None and tuple(tensor.shape) != shape:
             raise ModelError(f"{name} is of shape {list(tensor.shape)}, not {list(shape)}")
-    if hidden == 0 or gates % hidden:
-        raise ModelError(f"r is of shape {list(r.shape)}: its rows are no multiple of {hidden}")
+    if hidden == 0:
+        raise ModelError(f"r is of shape {list(r.shape)}: there are no hidden units")
     if lengths is not None and (
         len(lengths) != batch or not all(0 <= steps <= length for steps in lengths)
     ):
@@ -172,7 +184,10 @@ def stepped(
 def _walk(
     gates: Tensor, states: States, cell: Cell, lengths: Ints | None, is_reversed: bool
 ) -> tuple[Tensor, States]:
-    """One direction through time; past a sequence's end states stay and outputs are zero."""
+    """One direction through time; past a sequence's end states stay and outputs are zero.
+
+    The final states of a sequence without steps are zero: ONNX is silent, ONNX Runtime has it so.
+    """
     active = _active(gates, lengths)
     times = range(len(gates))
     outputs: list[Tensor] = []
@@ -186,7 +201,9 @@ def _walk(
     if not outputs:
         return gates.new_zeros(0, *states[0].shape), states
     y = torch.stack(outputs[::-1] if is_reversed else outputs)
-    return y if active is None else torch.where(active, y, 0), states
+    if active is None:
+        return y, states
+    return torch.where(active, y, 0), tuple(torch.where(active[0], s, 0) for s in states)
 
 
 def _active(gates: Tensor, lengths: Ints | None) -> Tensor | None:
@@ -219,7 +236,10 @@ def activation_names(activations: Strs | None, default: Strs, layer: Layer) -> S
     """The activations of all directions, in lower case."""
     if not activations:
         return default * layer.directions
-    return tuple(name.lower() for name in activations[: len(default) * layer.directions])
+    count = len(default) * layer.directions
+    if len(activations) < count:
+        raise ModelError(f"there are {len(activations)} activations, the layer needs {count}")
+    return tuple(name.lower() for name in activations[:count])
 
 
 def repeats(names: Strs, standard: Strs) -> bool:

@@ -67,9 +67,8 @@ class Windows:
 
 def _count(room: int, stride: int, limit: int | None) -> int:
     """Windows in `room` positions; rounded up if none may start at `limit` or after it."""
-    if limit is None:
-        return room // stride + 1
-    return min(-(-room // stride), (limit - 1) // stride) + 1
+    last = room // stride if limit is None else min(-(-room // stride), (limit - 1) // stride)
+    return max(0, last + 1)
 
 
 def place(

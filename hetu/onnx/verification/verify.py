@@ -36,7 +36,7 @@ from hetu.onnx.verification.variant import (
 from hetu.progress import Progress
 from hetu.runtime.executor import Executor
 
-_SEARCH_SECONDS = 20
+_SEARCH_SECONDS = 120
 _PACKAGES = ("hetu-onnx", "onnx", "onnxruntime", "torch")
 
 

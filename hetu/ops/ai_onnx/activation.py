@@ -163,7 +163,7 @@ def hardmax_1(input: Tensor, *, axis: int = 1) -> Tensor:
 
 @op("ThresholdedRelu")
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return F.threshold(x, alpha, 0)
+    return torch.where(x > alpha, x, 0)  # F.threshold keeps NaN
 
 
 @op("Shrink", since=9)

@@ -31,7 +31,8 @@ def conv(
 ) -> Tensor:
     kernel = _kernel_shape(w, kernel_shape)
     windows = win.place(tuple(x.shape[2:]), kernel, strides, dilations, pads, auto_pad)
-    convolve = _CONVOLUTIONS.get(windows.rank)
+    # torch refuses weights without elements
+    convolve = _CONVOLUTIONS.get(windows.rank) if w.numel() else None
     if convolve is not None and windows.is_symmetric:
         return convolve(x, w, b, windows.strides, windows.begin, windows.dilations, group)
     x = win.pad(x, windows.begin, windows.end)
@@ -61,7 +62,7 @@ def conv_transpose(
     over = win.place((0,) * len(kernel), kernel, strides, dilations).fitted(tuple(x.shape[2:]))
     extra = output_padding or (0,) * over.rank
     begin, end = _crops(over, tuple(x.shape[2:]), extra, output_shape, pads, auto_pad)
-    transpose = _TRANSPOSED.get(over.rank)
+    transpose = _TRANSPOSED.get(over.rank) if w.numel() else None
     if transpose is not None and begin == end and _torch_takes(extra, over):
         return transpose(x, w, b, over.strides, begin, extra, group, over.dilations)
     if transpose is not None:
@@ -196,15 +197,17 @@ def _kernel_shape(w: Tensor, stated: Ints | None) -> Ints:
 
 def _weighted(columns: Tensor, w: Tensor, b: Tensor | None, group: int) -> Tensor:
     """Each window's weighted sums: (N, C, elements, windows) to (N, M, windows)."""
-    n, _, _, count = columns.shape
-    grouped = columns.reshape(n, group, -1, count)
-    y = (w.reshape(group, w.shape[0] // group, -1) @ grouped).reshape(n, w.shape[0], count)
+    n, channels, elements, count = columns.shape
+    each = channels // group * elements
+    grouped = columns.reshape(n, group, each, count)
+    y = (w.reshape(group, w.shape[0] // group, each) @ grouped).reshape(n, w.shape[0], count)
     return y if b is None else y + b[:, None]
 
 
 def _spread(x: Tensor, w: Tensor, group: int) -> Tensor:
     """What each input element adds to its window: (N, M, elements, windows)."""
-    n, channels = x.shape[:2]
-    grouped = x.reshape(n, group, channels // group, -1)
-    spread = w.reshape(group, channels // group, -1).transpose(1, 2) @ grouped
-    return spread.reshape(n, group * w.shape[1], -1, grouped.shape[-1])
+    n, each, count = x.shape[0], x.shape[1] // group, math.prod(x.shape[2:])
+    outputs, elements = w.shape[1], math.prod(w.shape[2:])
+    weights = w.reshape(group, each, outputs * elements).transpose(1, 2)
+    spread = weights @ x.reshape(n, group, each, count)
+    return spread.reshape(n, group * outputs, elements, count)

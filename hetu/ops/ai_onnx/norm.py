@@ -261,6 +261,7 @@ def lp_normalization(input: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
 
 @op("MeanVarianceNormalization", since=9)
 def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
+    axes = tuple(axis for axis in axes if axis < x.ndim)  # the default is for images
     centered = x - x.mean(axes, keepdim=True)
     # a norm has a gradient where the deviation is 0, a square root has not
     count = math.prod(x.shape[axis] for axis in axes)

@@ -30,12 +30,14 @@ def average_pool(
     strides: Ints | None = None,
 ) -> Tensor:
     windows = win.place(tuple(x.shape[2:]), kernel_shape, strides, dilations, pads, auto_pad)
+    counts = windows.counts(ceil_mode)
+    if 0 in counts:
+        return x.new_empty(*x.shape[:2], *counts)
     average = _AVERAGES.get(windows.rank) if max(windows.dilations) == 1 else None
     work = _pooling_type(x, windows)
     if average is not None and _torch_pads(windows):
         geometry = (windows.kernel, windows.strides, windows.begin)
         return average(x.to(work), *geometry, ceil_mode, count_include_pad).to(x.dtype)
-    counts = windows.counts(ceil_mode)
     fitted = windows.fitted(counts)
     padded = win.pad(x.to(work), fitted.begin, fitted.end)
     if average is not None:
@@ -74,6 +76,10 @@ def max_pool(
     n_outputs: int,
 ) -> tuple[Tensor, Indices | None]:
     windows = win.place(tuple(x.shape[2:]), kernel_shape, strides, dilations, pads, auto_pad)
+    counts = windows.counts(ceil_mode)
+    if 0 in counts:
+        y = x.new_empty(*x.shape[:2], *counts)
+        return y, y.long()
     # torch pools integers on some devices only; float32 holds each int8 and uint8.
     values = x if x.is_floating_point() else x.float()
     maximum = _MAXIMA.get(windows.rank)
@@ -83,7 +89,7 @@ def max_pool(
             return maximum(values, *geometry).to(x.dtype), None
         y, places = maximum(values, *geometry, return_indices=True)
         return y.to(x.dtype), _indices(places, windows.sizes, windows, storage_order)
-    windows = windows.fitted(windows.counts(ceil_mode))
+    windows = windows.fitted(counts)
     y, places = _max_of_padded(win.pad(values, windows.begin, windows.end, -math.inf), windows)
     if n_outputs == 1:
         return y.to(x.dtype), None
@@ -131,7 +137,10 @@ def lp_pool(
     strides: Ints | None = None,
 ) -> Tensor:
     windows = win.place(tuple(x.shape[2:]), kernel_shape, strides, dilations, pads, auto_pad)
-    windows = windows.fitted(windows.counts(ceil_mode))
+    counts = windows.counts(ceil_mode)
+    if 0 in counts:
+        return x.new_empty(*x.shape[:2], *counts)
+    windows = windows.fitted(counts)
     held = win.view(win.pad(x, windows.begin, windows.end), windows)
     return torch.linalg.vector_norm(held, p, tuple(range(-windows.rank, 0)))
 

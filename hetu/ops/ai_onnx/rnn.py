@@ -10,6 +10,7 @@ import torch
 from torch import _VF  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn import functional as F  # noqa: N812
 
+from hetu.errors import ModelError
 from hetu.ops.kinds import Floats, Ints, Strs, Tensor
 from hetu.ops.recurrent import (
     Activation,
@@ -42,7 +43,7 @@ def rnn(
     hidden_size: int | None = None,
     layout: int = 0,
 ) -> tuple[Tensor | None, Tensor | None]:
-    layer = make_layer(x, w, r, b, sequence_lens, (initial_h,), direction, layout)
+    layer = make_layer(x, w, r, b, sequence_lens, (initial_h,), direction, layout, 1)
     names = activation_names(activations, ("tanh",), layer)
     if set(names) in ({"tanh"}, {"relu"}) and layer.is_fusible(clip):
         y, states = fused(_VF.rnn_tanh if names[0] == "tanh" else _VF.rnn_relu, layer, (0,))
@@ -74,7 +75,7 @@ def gru(
     layout: int = 0,
     linear_before_reset: int = 0,
 ) -> tuple[Tensor | None, Tensor | None]:
-    layer = make_layer(x, w, r, b, sequence_lens, (initial_h,), direction, layout)
+    layer = make_layer(x, w, r, b, sequence_lens, (initial_h,), direction, layout, 3)
     standard = ("sigmoid", "tanh")
     names = activation_names(activations, standard, layer)
     if linear_before_reset and repeats(names, standard) and layer.is_fusible(clip):
@@ -129,7 +130,10 @@ def lstm(
     input_forget: int = 0,
     layout: int = 0,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    layer = make_layer(x, w, r, b, sequence_lens, (initial_h, initial_c), direction, layout)
+    initial = (initial_h, initial_c)
+    layer = make_layer(x, w, r, b, sequence_lens, initial, direction, layout, 4)
+    if p is not None and p.shape != (layer.directions, 3 * r.shape[-1]):
+        raise ModelError(f"p is of shape {list(p.shape)}, not {[layer.directions, 3 * r.shape[-1]]}")
     standard = ("sigmoid", "tanh", "tanh")
     names = activation_names(activations, standard, layer)
     is_standard = repeats(names, standard) and p is None and not input_forget

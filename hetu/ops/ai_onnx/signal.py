@@ -1,7 +1,7 @@
 """Fourier transforms, and the windows and weights that go with them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -66,7 +66,7 @@ def _signal(x: Tensor) -> Tensor:
 
 
 def _pairs(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.view_as_real(x).to(dtype)
+    return torch.view_as_real(x.resolve_conj()).to(dtype)
 
 
 def _forward_transform(signal: Tensor, onesided: bool) -> Callable[..., Tensor]:
@@ -84,22 +84,30 @@ def _first_half(signal: Tensor, length: int | None = None, axis: int = -1) -> Te
 def hann_window(
     size: int, *, output_datatype: DType | None = None, periodic: bool = True, ctx: Context
 ) -> Any:
-    return _stored(torch.hann_window(size, periodic, **_exact(ctx)), output_datatype)
+    return _cosine_window((0.5, 0.5), size, periodic, output_datatype, ctx)
 
 
 @op("HammingWindow", since=17)
 def hamming_window(
     size: int, *, output_datatype: DType | None = None, periodic: bool = True, ctx: Context
 ) -> Any:
-    window = torch.hamming_window(size, periodic, 25 / 46, 21 / 46, **_exact(ctx))
-    return _stored(window, output_datatype)
+    return _cosine_window((25 / 46, 21 / 46), size, periodic, output_datatype, ctx)
 
 
 @op("BlackmanWindow", since=17)
 def blackman_window(
     size: int, *, output_datatype: DType | None = None, periodic: bool = True, ctx: Context
 ) -> Any:
-    return _stored(torch.blackman_window(size, periodic, **_exact(ctx)), output_datatype)
+    return _cosine_window((0.42, 0.5, 0.08), size, periodic, output_datatype, ctx)
+
+
+def _cosine_window(
+    coefficients: Sequence[float], size: int, periodic: bool, element: DType | None, ctx: Context
+) -> Tensor:
+    """Alternating sum of cosines; a symmetric window of one element is 0 / 0 by ONNX's formula."""
+    angles = torch.arange(size, **_exact(ctx)) * (2 * math.pi) / (size if periodic else size - 1)
+    terms = [a * torch.cos(k * angles) * (-1) ** k for k, a in enumerate(coefficients)]
+    return _stored(sum(reversed(terms), torch.zeros_like(angles)), element)
 
 
 @op("MelWeightMatrix", since=17)

@@ -35,7 +35,7 @@ def attn_lstm(
     attention = x.new_zeros(w.shape[0], x.shape[1], width)
     initial = initial_h, initial_c, attention
     own, of_attention = w.split([x.shape[-1], width], -1)
-    layer = make_layer(x, own, r, b, sequence_lens, initial, direction, 0)
+    layer = make_layer(x, own, r, b, sequence_lens, initial, direction, 0, 4)
     names = activation_names(activations, ("sigmoid", "tanh", "tanh"), layer)
     clips = clip, clip, None
     functions = make_activations(names, activation_alpha, activation_beta, layer, clips)

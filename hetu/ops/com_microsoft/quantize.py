@@ -249,7 +249,7 @@ def dynamic_quantize_lstm(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     weights = _by_gate(w, w_scale, w_zero_point), _by_gate(r, r_scale, r_zero_point)
     initial = (initial_h, initial_c)
-    layer = make_layer(_rounded(x), *weights, b, sequence_lens, initial, direction, 0)
+    layer = make_layer(_rounded(x), *weights, b, sequence_lens, initial, direction, 0, 4)
     names = activation_names(activations, ("sigmoid", "tanh", "tanh"), layer)
     clips = (clip, clip, None)
     functions = make_activations(names, activation_alpha, activation_beta, layer, clips)
