@@ -133,7 +133,9 @@ def lstm(
     initial = (initial_h, initial_c)
     layer = make_layer(x, w, r, b, sequence_lens, initial, direction, layout, 4)
     if p is not None and p.shape != (layer.directions, 3 * r.shape[-1]):
-        raise ModelError(f"p is of shape {list(p.shape)}, not {[layer.directions, 3 * r.shape[-1]]}")
+        raise ModelError(
+            f"p is of shape {list(p.shape)}, not {[layer.directions, 3 * r.shape[-1]]}"
+        )
     standard = ("sigmoid", "tanh", "tanh")
     names = activation_names(activations, standard, layer)
     is_standard = repeats(names, standard) and p is None and not input_forget
