@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from hetu.errors import ModelError, UnsupportedError, UsageError
-from hetu.onnx import load_onnx
+from hetu.onnx import export, load_onnx
+from hetu.runtime.executor import Executor
 
 
 def model(text: str, opset: int = 17) -> onnx.ModelProto:
@@ -56,6 +57,18 @@ def test_unsorted_nodes_are_sorted() -> None:
     proto.graph.node.extend(reversed(nodes))
     graph = load_onnx(proto)["y"].node
     assert graph is not None and graph.op_type == "Add"
+
+
+def test_only_what_comes_too_late_is_moved(tmp_path: Path) -> None:
+    """As converters to float16 leave it: a cast at the end that the first node needs."""
+    proto = model("""g (float[2] x) => (float[2] y) {
+        [first] a = Relu(late) [second] b = Abs(x) [third] c = Add(a, b) [fourth] y = Neg(c) }""")
+    proto.graph.node.append(helper.make_node("Exp", ["x"], ["late"], name="last"))
+    loaded = load_onnx(proto)
+    path = tmp_path / "sorted.onnx"
+    written = export(Executor([loaded["y"]]), [loaded["x"]], [loaded["y"]], path)
+    names = ["last", "first", "second", "third", "fourth"]
+    assert [node.name for node in written.graph.node] == names
 
 
 def test_undefined_input() -> None:

@@ -108,3 +108,22 @@ def test_notes_of_the_exporter_say_what_a_parameter_was(
         info.metadata_props.add(key=key, value=value)
         proto.graph.value_info.append(info)
     assert trained(ht.onnx.load_onnx(proto, trainable=trainable)) == expected  # pyright: ignore
+
+
+def test_what_was_a_constant_node_is_no_parameter() -> None:
+    """Optimizers make initializers of the nodes that torch writes for numbers in code."""
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n, 2] x) => (float[n, 2] y)
+        <float[2] "head.weight" = {1, 2}, float[1] "/body/Constant_3_output_0" = {-1}> {
+            h = Mul (x, "head.weight") y = Max (h, "/body/Constant_3_output_0") }""")
+    assert trained(ht.onnx.load_onnx(model)) == {"head.weight"}
+    chosen = ht.onnx.load_onnx(model, trainable=["/body/Constant_3_output_0"])
+    assert trained(chosen) == {"/body/Constant_3_output_0"}
+
+
+def test_what_one_hot_marks_with_is_no_weight() -> None:
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        g (int64[n] x) => (float[n, 2] y)
+        <int64 depth = {3}, float[2] marks = {0.1, 0.9}, float[3, 2] kernel = {1, 2, 3, 4, 5, 6}> {
+            h = OneHot (x, depth, marks) y = MatMul (h, kernel) }""")
+    assert trained(ht.onnx.load_onnx(model)) == {"kernel"}

@@ -39,6 +39,12 @@ CASES = {
             y = Reshape (x, s) }""",
         {"x": np.float32([1, 2, 3, 4]), "s": np.int64([4, 1])},
     ),
+    "a loop that hands values on under other dimensions": (
+        """g (float[n] x, int64 trips, bool go) => (float[m] y) {
+            y = Loop (trips, go, x) <body = b (int64 i, bool c, float[p] v)
+                => (bool o, float[q] v) { o = Identity (c) }> }""",
+        {"x": X, "trips": np.array(2), "go": np.array(True)},
+    ),
     "strings that are overridden": (
         'g (string[2] s) => (string[2] y) <string[2] s = {"a", "b"}> { y = Identity (s) }',
         {"s": np.array(["c", "d"], object)},

@@ -141,7 +141,8 @@ class Graph:
     """Nodes in topological order between inputs and outputs.
 
     Values of an enclosing graph may be used freely. `value_info` lists the inner values that a
-    file describes, in its order; `carried` is what hetu only hands on.
+    file describes, in its order; `described` is what it says, in the place of outputs, of values
+    that the graph's nodes do not make; `carried` is what hetu only hands on.
     """
 
     inputs: tuple[Value, ...]
@@ -150,6 +151,7 @@ class Graph:
     initializers: tuple[Value, ...] = ()
     name: str = ""
     value_info: tuple[Value, ...] = ()
+    described: Mapping[Value, Value] = field(default_factory=dict)
     doc: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     carried: Any = None

@@ -137,6 +137,7 @@ def _remade(graph: Graph, change: Callable[[Value], Value], values: dict[Value, 
         nodes=tuple(nodes),
         initializers=tuple(values[value] for value in graph.initializers),
         value_info=tuple(values.get(value) or change(value) for value in graph.value_info),
+        described={values.get(value, value): said for value, said in graph.described.items()},
     )
 
 

@@ -67,7 +67,9 @@ class GraphWriter:
             self._write_initializer(value, proto)
         proto.input.extend(self._info(value, types) for value in graph.inputs)
         proto.output.extend(
-            self._info(value, types) for value in graph.outputs if value is not None
+            self._info(value, types, graph.described.get(value))
+            for value in graph.outputs
+            if value is not None
         )
         proto.value_info.extend(self._info(value, types) for value in graph.value_info)
         proto.quantization_annotation.extend(graph.carried or ())
@@ -107,12 +109,19 @@ class GraphWriter:
             tensor = self._held.tensor(data, fetch, name, is_weight=not value.constant)
             proto.initializer.append(tensor)
 
-    def _info(self, value: Value, types: Mapping[Value, ValueType] | None) -> onnx.ValueInfoProto:
-        info = fill(onnx.ValueInfoProto(name=self._name(value)), doc_string=value.doc)
-        value_type = (types or {}).get(value, value.type)
+    def _info(
+        self,
+        value: Value,
+        types: Mapping[Value, ValueType] | None,
+        described: Value | None = None,
+    ) -> onnx.ValueInfoProto:
+        """What is said of a value; `described` is what a file says of it in this place."""
+        said = described or value
+        info = fill(onnx.ValueInfoProto(name=self._name(value)), doc_string=said.doc)
+        value_type = (types or {}).get(value, said.type)
         if value_type is not None:
             info.type.CopyFrom(write_type(value_type))
-        write_metadata(value.metadata, info.metadata_props)
+        write_metadata(said.metadata, info.metadata_props)
         return info
 
     def _name(self, value: Value | None) -> str:

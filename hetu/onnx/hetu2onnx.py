@@ -202,8 +202,8 @@ def _to_proto(
 
     called = name_functions(sources, lambda f: write_function(f, data_of, HeldData(False)))
     settled = settle_versions(graph, list(called), sources, opset, types)
-    opsets, graph, functions = settled.opsets, settled.graph, settled.functions
-    called |= dict(zip(functions, list(called.values()), strict=True))
+    opsets, graph, functions = settled.opsets, settled.graph, list(settled.functions.values())
+    called |= {new: called[old] for old, new in settled.functions.items()}
     proto = onnx.ModelProto()
     others = {key: text for model in reversed(sources) for key, text in model.metadata.items()}
     _write_facts(proto, facts, {**facts.metadata, **others, **metadata})

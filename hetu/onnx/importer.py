@@ -71,13 +71,19 @@ class GraphReader:
         initializers = [scope[value.name] for value in initializers]
         scopes = [*outer, scope]
         nodes = self.nodes(proto.node, scopes, described)
+        outputs = [self._output(info, scopes) for info in proto.output]
         return Graph(
             inputs=tuple(inputs),
-            outputs=tuple(self._output(info, scopes) for info in proto.output),
+            outputs=tuple(outputs),
             nodes=nodes,
             initializers=tuple(initializers),
             name=proto.name,
             value_info=tuple(self._described(info, scope) for info in proto.value_info),
+            described={
+                value: _description(info)
+                for value, info in zip(outputs, proto.output, strict=True)
+                if value is not None and (value.node is None or value.name not in scope)
+            },
             doc=proto.doc_string,
             metadata=read_metadata(proto.metadata_props),
             carried=copies(proto.quantization_annotation),
@@ -199,8 +205,13 @@ class GraphReader:
         """The value that a file describes, or one that only keeps what the file says of a name."""
         if info.name in scope:
             return scope[info.name]
-        metadata = read_metadata(info.metadata_props)
-        return Value(info.name, read_type(info.type), doc=info.doc_string, metadata=metadata)
+        return _description(info)
+
+
+def _description(info: onnx.ValueInfoProto) -> Value:
+    """What a file says of a name."""
+    metadata = read_metadata(info.metadata_props)
+    return Value(info.name, read_type(info.type), doc=info.doc_string, metadata=metadata)
 
 
 def find_value(name: str, scopes: Sequence[Scope]) -> Value:

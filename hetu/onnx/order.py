@@ -23,11 +23,23 @@ def sorted_nodes(nodes: Sequence[onnx.NodeProto], scopes: Scopes) -> Sequence[on
     if all(producer < i for i, producers_ in enumerate(needs) for producer in producers_):
         return nodes
     try:
-        order = TopologicalSorter(dict(enumerate(needs))).static_order()
-        return [nodes[i] for i in order]
+        TopologicalSorter(dict(enumerate(needs))).prepare()
     except CycleError as error:
         cycle = " -> ".join(_title(nodes[i]) for i in reversed(error.args[1][:8]))
         raise ModelError(f"the graph has a cycle: {cycle}") from error
+    return [nodes[i] for i in _pulled_forward(needs)]
+
+
+def _pulled_forward(needs: Sequence[set[int]]) -> list[int]:
+    """Positions in the order of the file, but for those that one before them needs."""
+    order: dict[int, None] = {}
+    pending = list(reversed(range(len(needs))))
+    while pending:
+        missing = sorted(needs[pending[-1]] - order.keys(), reverse=True)
+        pending.extend(missing)
+        if not missing:
+            order.setdefault(pending.pop())
+    return list(order)
 
 
 def _needed(node: onnx.NodeProto, producers: dict[str, int], scopes: Scopes) -> set[int]:

@@ -37,6 +37,7 @@ class Role(Enum):
 _ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
 _FOLDED = "pkg.onnxscript.optimizer.folded_from"
 _COMPUTED = re.compile(r"val_\d+")  # what torch's exporter calls values that the module has not
+_WRITTEN = re.compile(r"(.*/)?Constant(_\d+)?_output_0")  # and numbers in the module's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,9 @@ class _Scan:
             self.initializers.append(dense.name)
             if dense.data_type in _FLOAT_CODES:
                 is_reached, is_state = dense.name in reached, dense.name in self._state
-                is_parameter = _is_parameter(tensor, notes.get(dense.name, ()))
-                use = _Use(dense.name, len(tensor.dims), is_reached, is_state, is_parameter)
+                name, rank = dense.name, len(tensor.dims)
+                is_parameter = _is_parameter(name, rank, notes.get(name, ()))
+                use = _Use(name, rank, is_reached, is_state, is_parameter)
                 self.uses.append(use)
         return reached
 
@@ -166,17 +168,17 @@ class _Scan:
         return self._passing[key]
 
 
-def _is_parameter(
-    tensor: onnx.TensorProto | onnx.SparseTensorProto,
-    notes: Iterable[onnx.StringStringEntryProto],
-) -> bool:
-    """What torch's exporter notes of an initializer; without a note, its rank decides."""
+def _is_parameter(name: str, rank: int, notes: Iterable[onnx.StringStringEntryProto]) -> bool:
+    """What torch's exporter notes of an initializer; without a note, its rank decides.
+
+    Optimizers turn constant nodes into initializers, which bear the names of the nodes' outputs.
+    """
     noted = {entry.key: entry.value for entry in notes}
     if _ORIGIN in noted:
         return noted[_ORIGIN] == "PARAMETER"
     sources = re.findall("'([^']*)'", noted.get(_FOLDED, ""))
     is_computed = bool(sources) and all(map(_COMPUTED.fullmatch, sources))
-    return len(tensor.dims) > 0 and not is_computed
+    return rank > 0 and not is_computed and not _WRITTEN.fullmatch(name)
 
 
 def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 import onnx
 
 from hetu.errors import ModelError
-from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, dependencies
+from hetu.ir import Attribute, Function, Node, SparseTensor, Tensor, Value, dependencies
 from hetu.onnx.bodies import schema_body
 from hetu.onnx.data_file import HeldData
 from hetu.onnx.exporter import GraphWriter
 from hetu.onnx.proto import read_attribute, read_type, write_tensor, write_type
-from hetu.passes.instantiate import instantiate
+from hetu.passes.inline import expand
 from hetu.passes.opset import Formal, Setting, Signature
 from hetu.passes.opset.rewrite import constant_data
 from hetu.types import (
@@ -71,26 +71,34 @@ class OnnxSchemas:
         """Note what is known of a value that does not say its type itself."""
         self._types[value] = _better(value.type, value_type)
 
-    def body(self, node: Node, version: int) -> Graph | None:
+    def body(self, node: Node, version: int) -> Function | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()
         proto = GraphWriter(names, _data, HeldData(None)).node(node)
         types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
-        function = schema_body(proto, node.version, types, version)
-        return instantiate(function, node.attributes) if function else None
+        return schema_body(proto, node.version, types, version)
 
     def _infer(self, node: Node) -> None:
         """Note the types of a node's outputs: what values say themselves goes first."""
+        if node.function is not None and node.function.local:
+            return self._infer_call(node, node.function)
         inferred = self._inferred(node)
         names = _Names()
         for value in node.outputs:
             if value is not None:
                 self._types[value] = _better(value.type, inferred.get(names[value]))
 
+    def _infer_call(self, node: Node, function: Function) -> None:
+        """A function's results may be of other types at every call."""
+        _, results = expand(node, function)
+        for value, result in zip(node.outputs, results, strict=True):
+            if value is not None:
+                inferred = result and self.type_of(result)
+                self._types[value] = _better(value.type, inferred)
+
     def _inferred(self, node: Node) -> Mapping[str, ValueType | None]:
         domain = "" if node.domain == "ai.onnx" else node.domain
-        is_call = node.function is not None and node.function.local
-        if is_call or not onnx.defs.has(node.op_type, node.version, domain):
+        if not onnx.defs.has(node.op_type, node.version, domain):
             return {}
         names, used = _Names(), list(dependencies(node))
         try:
@@ -101,7 +109,7 @@ class OnnxSchemas:
                 {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
                 opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
             )
-        except (onnx.shape_inference.InferenceError, ValueError):
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError):
             return {}
         return {name: read_type(proto) for name, proto in types.items()}
 

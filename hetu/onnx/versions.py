@@ -17,11 +17,14 @@ from hetu.types import ValueType
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a model is made of, every node at the version that `opsets` has for its domain."""
+    """What a model is made of, every node at the version that `opsets` has for its domain.
+
+    `functions` leads from the old ones to the new; those that have none are no longer called.
+    """
 
     opsets: Mapping[str, int]
     graph: Graph
-    functions: Sequence[Function]
+    functions: Mapping[Function, Function]
 
 
 def settle_versions(
@@ -42,17 +45,17 @@ def settle_versions(
     if opset is not None:
         opsets[""] = opset
     if _is_settled(graph, opsets) and all(_imports(f, opsets, sources, opset) for f in functions):
-        return Settled(opsets, graph, functions)
+        return Settled(opsets, graph, {function: function for function in functions})
     conversion = Conversion(opsets, OnnxSchemas(types))
     graph = conversion.graph(graph)
-    functions = [conversion.function(function) for function in functions]
+    pairs = [(function, conversion.function(function)) for function in functions]
     if conversion.failures:
         listed = "\n".join(f"  {failure}" for failure in conversion.failures)
         raise UnsupportedError(
             f"{len(conversion.failures)} nodes have no form in opset {opsets.get('', 0)} "
             f"of ai.onnx; export at another opset, or change them first:\n{listed}"
         )
-    return Settled(opsets, graph, functions)
+    return Settled(opsets, graph, {old: new for old, new in pairs if new is not None})
 
 
 def check_opset(opset: int | None) -> None:

@@ -1,11 +1,20 @@
 """Puts the bodies of functions in the place of their calls, so that passes see one graph."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from hetu.errors import LimitError
-from hetu.ir import Attribute, Function, Graph, Node, Substitution, nested_graphs, with_graphs
+from hetu.ir import (
+    Attribute,
+    Function,
+    Graph,
+    Node,
+    Substitution,
+    Value,
+    nested_graphs,
+    with_graphs,
+)
 from hetu.ops.registry import find_custom
 
 MAX_NESTING = 64
@@ -45,9 +54,24 @@ def inline(graph: Graph) -> Graph:
     """
     if not any(map(called_function, (n for inner in nested_graphs(graph) for n in inner.nodes))):
         return graph
+    _check_size(graph)
+    return _graph(graph, _Scope(Substitution()))
+
+
+def expand(node: Node, function: Function) -> tuple[Sequence[Node], Sequence[Value | None]]:
+    """The nodes that a call of a function stands for, and what its outputs are then.
+
+    Calls in the body are replaced as well. Raises `LimitError` like `inline`.
+    """
+    _check_size(function.body)
+    scope = _Scope(Substitution())
+    nodes = tuple(_call(node, function, scope))
+    return nodes, [scope.values.optional(value) for value in node.outputs]
+
+
+def _check_size(graph: Graph) -> None:
     if _size(graph, {}, 0) > MAX_NODES:
         raise LimitError(f"the model's functions make more than {MAX_NODES:,} nodes")
-    return _graph(graph, _Scope(Substitution()))
 
 
 def _size(graph: Graph, sizes: dict[Function, int], depth: int) -> int:

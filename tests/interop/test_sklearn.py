@@ -8,18 +8,26 @@ import onnx
 import onnxruntime
 import pytest
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import StringTensorType
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import (
+    AdaBoostClassifier,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
@@ -67,12 +75,18 @@ CLASSIFIERS = [
     SVC(kernel="poly", probability=True, random_state=0),
     make_pipeline(StandardScaler(), SVC(kernel="linear", probability=True, random_state=0)),
     make_pipeline(Normalizer("l1"), LogisticRegression(max_iter=1000)),
+    AdaBoostClassifier(n_estimators=5, random_state=0),
+    GaussianNB(),
+    make_pipeline(StandardScaler(), KNeighborsClassifier(3)),
+    make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=50, random_state=0)),
 ]
 REGRESSORS = [
     LinearRegression(),
     RandomForestRegressor(n_estimators=20, random_state=0),
     GradientBoostingRegressor(n_estimators=10, random_state=0),
     make_pipeline(StandardScaler(), SVR()),
+    KNeighborsRegressor(5),
+    GaussianProcessRegressor(alpha=0.1),
 ]
 
 
@@ -186,6 +200,43 @@ def test_label_encoder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result, fitted.transform(WORDS[:, 0]))
 
 
+def test_mixture(tmp_path: Path) -> None:
+    x = IRIS[0].astype(np.float32)
+    fitted = GaussianMixture(3, random_state=0).fit(x)
+    model = to_onnx(fitted, x[:1], target_opset=OPSETS)
+    labels, probabilities, *_ = run(model, x, tmp_path / "model.onnx")
+    assert_close([labels, probabilities], reference(model, x)[:2], 1e-3, 1e-5)
+    np.testing.assert_array_equal(labels.ravel(), fitted.predict(x))
+
+
+def test_columns(tmp_path: Path) -> None:
+    """Numbers with gaps beside words: one input each."""
+    numbers, labels = IRIS[0][:40, :2].astype(np.float32), np.arange(40) % 2
+    numbers[::7, 1] = np.nan
+    words = np.tile(WORDS, (10, 1))
+    fitted = make_pipeline(
+        make_column_transformer(
+            (make_pipeline(SimpleImputer(), StandardScaler()), [0, 1]), (OneHotEncoder(), [2, 3])
+        ),
+        GradientBoostingClassifier(n_estimators=5, random_state=0),
+    ).fit(np.concatenate([numbers.astype(object), words], 1), labels)
+    types = [("numbers", FloatTensorType([None, 2])), ("words", StringTensorType([None, 2]))]
+    model = to_onnx(fitted, initial_types=types, options={"zipmap": False}, target_opset=OPSETS)
+    feeds = {"numbers": numbers, "words": words}
+    loaded = load_onnx(model)
+    executor = Executor(list(loaded.outputs.values()))
+    for size in (40, 3):
+        part = {name: x[:size] for name, x in feeds.items()}
+        actual = executor.run(feed_dict=part, convert_to_numpy_ret_vals=True)
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        assert_close(actual, session.run(None, part), RTOL)
+        given = np.concatenate([numbers[:size].astype(object), words[:size]], 1)
+        np.testing.assert_array_equal(actual[0], fitted.predict(given))
+    outputs = list(loaded.outputs.values())
+    exported = export(executor, list(loaded.inputs.values()), outputs, tmp_path / "model.onnx")
+    assert_same_model(exported, model)
+
+
 TEXTS = np.array(
     ["the cat sat on the mat", "the dog ate the cat", "a dog and a cat", "mat on mat"], object
 )
@@ -200,3 +251,28 @@ def test_text(ngrams: tuple[int, int], tmp_path: Path) -> None:
     (result,) = run(model, TEXTS[:, None], tmp_path / "model.onnx")
     assert_close([result], reference(model, TEXTS[:, None]), RTOL)
     np.testing.assert_allclose(result, fitted.transform(TEXTS).toarray(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "vectorizer",
+    [
+        CountVectorizer(binary=True),
+        CountVectorizer(analyzer="char", ngram_range=(2, 3)),
+        CountVectorizer(stop_words=["the"], lowercase=False),
+        TfidfVectorizer(norm="l1"),
+    ],
+    ids=str,
+)
+def test_text_pipelines(vectorizer: Any, tmp_path: Path) -> None:
+    fitted = make_pipeline(clone(vectorizer), LogisticRegression()).fit(TEXTS, [0, 1, 1, 0])
+    words = {"locale": "C.UTF-8"}
+    if vectorizer.analyzer == "word":
+        words["tokenexp"] = "[a-zA-Z]{2,}"
+    model = to_onnx(
+        fitted, initial_types=[("x", StringTensorType([None]))], target_opset=OPSETS,
+        options={type(vectorizer): words, LogisticRegression: {"zipmap": False}},
+    )  # fmt: skip
+    labels, scores = run(model, TEXTS, tmp_path / "model.onnx")
+    assert_close([labels, scores], reference(model, TEXTS), RTOL)
+    np.testing.assert_array_equal(labels, fitted.predict(TEXTS))
+    np.testing.assert_allclose(scores, fitted.predict_proba(TEXTS), atol=SKLEARN_ATOL)

@@ -28,7 +28,7 @@ def _empty(name: str) -> tuple[object, ...]:
     """The values of a field that mean what its absence means."""
     if name in ("s", "raw_data", "dim_param"):  # attribute values and dimension names
         return ()
-    return (0,) if name == "model_version" else ("", b"")
+    return (0,) if name in ("model_version", "data_location") else ("", b"")
 
 
 def assert_same_model(actual: onnx.ModelProto, expected: onnx.ModelProto) -> None:

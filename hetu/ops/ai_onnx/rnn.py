@@ -132,8 +132,7 @@ def lstm(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     initial = (initial_h, initial_c)
     layer = make_layer(x, w, r, b, sequence_lens, initial, direction, layout, 4)
-    if p is not None and p.shape != (layer.directions, 3 * r.shape[-1]):
-        raise ModelError(f"p is of shape {list(p.shape)}, not {[layer.directions, 3 * r.shape[-1]]}")
+    _check_peepholes(p, [layer.directions, 3 * r.shape[-1]])
     standard = ("sigmoid", "tanh", "tanh")
     names = activation_names(activations, standard, layer)
     is_standard = repeats(names, standard) and p is None and not input_forget
@@ -151,6 +150,11 @@ def lstm(
             ),
         )
     return laid_out(y, states, layout)
+
+
+def _check_peepholes(p: Tensor | None, shape: list[int]) -> None:
+    if p is not None and list(p.shape) != shape:
+        raise ModelError(f"p is of shape {list(p.shape)}, not {shape}")
 
 
 def lstm_step(

@@ -46,13 +46,13 @@ def dynamic_slice(data: Tensor, starts: Ints, ends: Ints, axes: Ints | None = No
     return slice_(data, starts, ends, axes)
 
 
-@op("OneHot", since=11)
+@op("OneHot", since=11, fixed=("values",))
 def one_hot(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
     indices = indices.long()
     return one_hot_9(torch.where(indices < 0, indices + depth, indices), depth, values, axis=axis)
 
 
-@op("OneHot", since=9)
+@op("OneHot", since=9, fixed=("values",))
 def one_hot_9(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
     classes = torch.arange(depth, device=indices.device)
     is_on = (indices.long().unsqueeze(-1) == classes).movedim(-1, axis)

@@ -18,6 +18,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], tuple[float, ...]]] = {
     "Clip": (torch.clamp, (-torch.inf, torch.inf)),
     "Elu": (F.elu, (1.0,)),
     "HardSigmoid": (lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1), (0.2, 0.5)),
+    "HardSwish": (F.hardswish, ()),
     "LeakyRelu": (F.leaky_relu, (0.01,)),
     "Relu": (torch.relu, ()),
     "Selu": (

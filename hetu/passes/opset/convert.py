@@ -9,22 +9,28 @@ from hetu.ir import (
     Attribute,
     Function,
     Graph,
+    Namer,
     Node,
     Value,
     add_outputs,
     dependencies,
     next_serial,
 )
+from hetu.passes.inline import expand
 from hetu.passes.opset import rules  # noqa: F401 - registers the rules
 from hetu.passes.opset.derive import is_derivable, plain
 from hetu.passes.opset.formals import assume_formals
-from hetu.passes.opset.rewrite import InconvertibleError, Rewrite
+from hetu.passes.opset.rewrite import InconvertibleError, Rewrite, as_outputs
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
 from hetu.passes.opset.unused import unused_outputs, without_unused
 
 OLDEST_TARGET = 13
 """Rules lead down to this opset of ai.onnx and no further."""
+
+
+_Taken = tuple[Sequence[Node], Sequence[Value | None]]
+"""The nodes that take a node's place, and what its outputs are then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +62,40 @@ class _Step:
 
 @dataclass(slots=True)
 class _Scope:
-    """A graph under construction; `constants` become its initializers."""
+    """A graph under construction; `constants` become its initializers.
+
+    `names` are those of the nodes that it had, and has again: ONNX Runtime wants them to differ.
+    """
 
     path: str
     is_function: bool
+    names: set[str]
+    namer: Namer
     nodes: list[Node] = field(default_factory=list)
     constants: list[Value] = field(default_factory=list)
+
+    def name(self, node: Node) -> str:
+        """The node's own name where it is the first of that name that was there before."""
+        if node.name in self.names:
+            self.names.remove(node.name)
+            return node.name
+        return node.name and self.namer.unique(node.name)
 
 
 class Conversion:
     """Converts graphs of one model to `targets`, opsets by domain; `failures` lists what cannot.
 
     Nodes are new where anything changes; a value that takes the place of another has its name.
+    `functions` are those converted before.
     """
 
-    def __init__(self, targets: Mapping[str, int], schemas: Schemas) -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, int],
+        schemas: Schemas,
+        functions: dict[Function, Function | None] | None = None,
+    ) -> None:
+        self._functions = {} if functions is None else functions
         self.failures: list[Failure] = []
         self._targets = targets
         self._schemas = schemas
@@ -81,17 +106,29 @@ class Conversion:
     def graph(self, graph: Graph) -> Graph:
         """The graph; constants that only its old nodes needed are gone."""
         self._unused = unused_outputs(graph)
-        return without_unused(self._graph(graph, _Scope("", False)), graph)
+        return without_unused(self._graph(graph, "", False), graph)
 
-    def function(self, function: Function) -> Function:
-        """A model-local function; its constants are nodes, as functions have no initializers."""
-        scope = _Scope(f"function {show(function.name)} / ", True)
+    def function(self, function: Function) -> Function | None:
+        """A model-local function; its constants are nodes, as functions have no initializers.
+
+        None where it has no form for any arguments: its calls are replaced by its nodes, which
+        have one if types or attributes say enough there.
+        """
+        if function not in self._functions:
+            inner = Conversion(self._targets, self._schemas, self._functions)
+            converted = inner._function(function)
+            self._functions[function] = None if inner.failures else converted
+        return self._functions[function]
+
+    def _function(self, function: Function) -> Function:
         self._unused = unused_outputs(function.body)
-        body = without_unused(self._graph(function.body, scope), function.body)
+        body = without_unused(self._graph(function.body, "", True), function.body)
         opsets = {d: self._targets.get(d, version) for d, version in function.opsets.items()}
         return replace(function, body=body, opsets=opsets)
 
-    def _graph(self, graph: Graph, scope: _Scope) -> Graph:
+    def _graph(self, graph: Graph, path: str, is_function: bool) -> Graph:
+        names = {node.name for node in graph.nodes}
+        scope = _Scope(path, is_function, names, Namer(names))
         for node in graph.nodes:
             self._values.update(zip(node.outputs, self._convert(node, scope), strict=True))
         outputs = tuple(v and self._values.get(v, v) for v in graph.outputs)
@@ -117,10 +154,10 @@ class Conversion:
     ) -> Sequence[Value | None]:
         """Lead a node to its target; its last outputs are called after `names`."""
         node = self._over_new_inputs(node)
-        step = self._next_step(node)
-        if step is None:
+        taken = self._take(node, names, scope)
+        if taken is None:
             return self._finish(node, names, scope)
-        nodes, results = self._take(node, step, names, scope)
+        nodes, results = taken
         name_of = {result: name for result, name in zip(results, names, strict=False) if result}
         for made in nodes:
             outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope)
@@ -138,8 +175,7 @@ class Conversion:
         domain = "" if node.domain == "ai.onnx" else node.domain
         target = self._targets.get(domain, node.version)
         versions = self._schemas.versions(domain, node.op_type)
-        is_call = node.function is not None and node.function.local
-        if target == node.version or is_call or not versions:
+        if target == node.version or not versions:
             return None
         reached = [signature for signature in versions if signature.since <= node.version]
         if not reached:
@@ -152,10 +188,23 @@ class Conversion:
         older = reached[-2] if len(reached) > 1 else None
         return _Step("down", reached[-1], older, reached[-1].since - 1)
 
-    def _take(
+    def _take(self, node: Node, names: Sequence[Value | None], scope: _Scope) -> _Taken | None:
+        """What takes a node's place after one step; None where it has arrived."""
+        if node.function is not None and node.function.local:
+            has_form = self.function(node.function) is not None
+            return None if has_form else self._expanded(node, node.function)
+        step = self._next_step(node)
+        return step and self._take_step(node, step, names, scope)
+
+    def _expanded(self, node: Node, function: Function) -> _Taken:
+        nodes, results = expand(node, function)
+        nodes, version = list(nodes), function.opsets.get("", self._targets.get("", 0))
+        results = as_outputs(results, nodes, version)
+        return nodes, results
+
+    def _take_step(
         self, node: Node, step: _Step, names: Sequence[Value | None], scope: _Scope
-    ) -> tuple[Sequence[Node], Sequence[Value | None]]:
-        """The nodes that take a node's place after one step, and what its outputs are then."""
+    ) -> _Taken:
         try:
             outputs = zip(node.outputs, names, strict=True)
             used = [v is not None and n not in self._unused for v, n in outputs]
@@ -165,9 +214,7 @@ class Conversion:
             body = self._schemas.body(node, step.version) if step.direction == "down" else None
             if body is None:
                 raise error.at(_step_name(node, step)) from None
-            given = (*node.inputs, *[None] * (len(body.inputs) - len(node.inputs)))
-            self._values.update(zip(body.inputs, given, strict=True))
-            return body.nodes, body.outputs
+            return self._expanded(node, body)
         known = set(dependencies(node))
         for made in rewrite.nodes:
             for value in dependencies(made):
@@ -198,6 +245,7 @@ class Conversion:
         attributes = {n: self._attribute(a, n, node, scope) for n, a in node.attributes.items()}
         is_same = all(attributes[n] is a for n, a in node.attributes.items())
         inputs = tuple(v and self._placed(v) for v in node.inputs)
+        name = scope.name(node)
         if (
             version != node.version
             or not is_same
@@ -205,10 +253,11 @@ class Conversion:
             or not _is_named(node, names)
         ):
             outputs = [
-                v and (replace(v, name="") if name is None else name)
-                for v, name in zip(node.outputs, names, strict=True)
+                v and (replace(v, name="") if old is None else old)
+                for v, old in zip(node.outputs, names, strict=True)
             ]
-            node = _copy(node, outputs, version=version, attributes=attributes, inputs=inputs)
+            changes = {"version": version, "attributes": attributes, "inputs": inputs}
+            node = _copy(node, outputs, name=name, **changes)
         scope.nodes.append(node)
         return node.outputs
 
@@ -234,13 +283,11 @@ class Conversion:
             return attribute
         for body in (attribute.value,) if attribute.kind == "graph" else attribute.value:
             assume_formals(node, body, self._schemas)
-        inner = _Scope(f"{scope.path}{_title(node)} {name} / ", scope.is_function)
+        path = f"{scope.path}{_title(node)} {name} / "
         if attribute.kind == "graph":
-            graph = self._graph(attribute.value, inner)
+            graph = self._graph(attribute.value, path, scope.is_function)
             return attribute if graph is attribute.value else replace(attribute, value=graph)
-        graphs = tuple(
-            self._graph(g, replace(inner, nodes=[], constants=[])) for g in attribute.value
-        )
+        graphs = tuple(self._graph(g, path, scope.is_function) for g in attribute.value)
         return replace(attribute, value=graphs)
 
 

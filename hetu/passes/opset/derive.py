@@ -27,12 +27,12 @@ def is_derivable(domain: str, op_type: str, old: Signature, new: Signature) -> b
     return len(kernels) == 1 or bool(_moved(old, new) or _moved(new, old))
 
 
-def plain(rewrite: Rewrite) -> Results:
-    """The node with its attributes and inputs where the other version has them."""
+def plain(rewrite: Rewrite, given: Sequence[Value | None] | None = None) -> Results:
+    """The node, over other inputs if `given`, with its parts where the other version has them."""
     old, new = rewrite.old, rewrite.new
     assert new is not None
     attributes = dict(_kept_attributes(rewrite, new))
-    inputs = list(rewrite.node.inputs)
+    inputs = list(rewrite.node.inputs if given is None else given)
     for name in _moved(old, new):
         _to_input(rewrite, name, inputs)
     for name in _moved(new, old):

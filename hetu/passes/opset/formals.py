@@ -15,11 +15,6 @@ def assume_formals(node: Node, body: Graph, schemas: Schemas) -> None:
         _assume(body, find(node, given), schemas)
 
 
-def assume_call(node: Node, body: Graph, schemas: Schemas) -> None:
-    """Note the types that a function is called with: the first call's stand for all."""
-    _assume(body, (value and schemas.type_of(value) for value in node.inputs), schemas)
-
-
 def _assume(body: Graph, types: Iterator[ValueType | None], schemas: Schemas) -> None:
     for formal, value_type in zip(body.inputs, types, strict=False):
         if schemas.type_of(formal) is None:

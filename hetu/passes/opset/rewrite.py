@@ -111,10 +111,10 @@ class Rewrite:
         return not isinstance(self.type(value), SequenceType | OptionalType)
 
     def ints(self, value: Value, what: str) -> list[int]:
-        """The elements of a constant."""
+        """The elements of the constant that is the input `what`."""
         array = constant_data(value)
         if array is None:
-            self.fail(f"its {what} are computed; only constant ones have a form there")
+            self.fail(f"its input {what!r} is computed; only a constant has a form there")
         return array.reshape(-1).tolist()
 
     # What takes its place
@@ -168,12 +168,8 @@ class Rewrite:
 
     def results(self, results: Value | Sequence[Value | None]) -> Sequence[Value | None]:
         """Results of a rule as outputs of different new nodes."""
-        values = [results] if isinstance(results, Value) else list(results)
-        made = {value for node in self.nodes for value in node.outputs}
-        for index, value in enumerate(values):
-            if value is not None and (value not in made or value in values[:index]):
-                values[index] = self.op("Identity", value)
-        return values
+        values = [results] if isinstance(results, Value) else results
+        return as_outputs(values, self.nodes, self.version)
 
     def constant(self, content: object, element: DType) -> Value:
         """A constant of a type."""
@@ -190,6 +186,19 @@ class Rewrite:
     def fail(self, reason: str) -> NoReturn:
         """Say that there is no form in the other version."""
         raise InconvertibleError(reason)
+
+
+def as_outputs(
+    results: Sequence[Value | None], nodes: list[Node], version: int
+) -> Sequence[Value | None]:
+    """Results as outputs of different nodes: of an Identity where they are none of `nodes`."""
+    values, made = list(results), {value for node in nodes for value in node.outputs}
+    for index, value in enumerate(values):
+        if value is not None and (value not in made or value in values[:index]):
+            node = add_outputs(Node("Identity", (value,), {}, version=version), [Value()])
+            nodes.append(node)
+            values[index] = node.outputs[0]
+    return values
 
 
 def _trimmed(values: Iterable[Value | None]) -> tuple[Value | None, ...]:

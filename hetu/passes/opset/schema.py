@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hetu.ir import Attribute, Graph, Node, Value
+from hetu.ir import Attribute, Function, Node, Value
 from hetu.types import AttributeKind, DType, ValueType
 
 
@@ -78,9 +78,6 @@ class Schemas(Protocol):
         """Note what is known of a value that does not say its type itself."""
         ...
 
-    def body(self, node: Node, version: int) -> Graph | None:
-        """What a node does in other operators, those of opset `version` where there is a choice.
-
-        The graph's inputs and outputs stand for the node's, in order.
-        """
+    def body(self, node: Node, version: int) -> Function | None:
+        """What a node does in other operators, those of opset `version` where there is a choice."""
         ...

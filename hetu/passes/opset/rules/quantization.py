@@ -4,13 +4,24 @@ import numpy as np
 
 from hetu.ir import Value
 from hetu.passes.opset.derive import plain
-from hetu.passes.opset.rewrite import Rewrite
+from hetu.passes.opset.rewrite import Rewrite, constant_data
 from hetu.passes.opset.rule import Results, down, up
 from hetu.types import FLOAT32, DType, dtype
 
 UINT8 = dtype("uint8")
+_BYTES = {"int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8"}
 _LIMITED = ("int8", "uint8", "int16", "uint16")
 """The types of results that arithmetic can make before opset 21."""
+
+
+@up("QuantizeLinear", 19)
+def quantize_integers(rewrite: Rewrite) -> Results:
+    """Integers were divided by a float; from here on both are of one type."""
+    x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
+    if rewrite.schemas.type_name(x) == "tensor(int32)":
+        x = rewrite.op("Cast", x, to=FLOAT32.code)
+    return plain(rewrite, [x, scale, zero_point])
+
 
 up("QuantizeLinear", 23)(plain)  # the scale may be of another type than the data
 
@@ -73,17 +84,26 @@ def dequantize_to_scale(rewrite: Rewrite) -> Results:
 
 @down("DequantizeLinear", 21)
 def dequantize(rewrite: Rewrite) -> Results:
-    """In versions before blocks and 16 bits: shifted and multiplied."""
-    x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
-    element, block_size = rewrite.dtype(x), rewrite.attribute("block_size", 0)
-    if not block_size and element.name not in ("int16", "uint16"):
-        return plain(rewrite)
+    """In versions before blocks and 16 bits: shifted and multiplied; constants of 4 bits get 8."""
+    x, scale, zero_point = _in_bytes(rewrite, 0), rewrite.given(1), _in_bytes(rewrite, 2)
+    assert x is not None
+    element = rewrite.dtype(x if zero_point is None else zero_point)
+    if not rewrite.attribute("block_size", 0) and element.name not in ("int16", "uint16"):
+        return plain(rewrite, [x, scale, zero_point])
     wide = rewrite.dtype(scale)
     y = rewrite.op("Cast", x, to=wide.code)
     if zero_point is not None:
         shift = rewrite.op("Cast", zero_point, to=wide.code)
         y = rewrite.op("Sub", y, _spread(rewrite, shift, x))
     return rewrite.op("Mul", y, _spread(rewrite, scale, x))
+
+
+def _in_bytes(rewrite: Rewrite, index: int) -> Value | None:
+    """An input; a constant of elements smaller than a byte as one of bytes."""
+    value = rewrite.input(index)
+    data = constant_data(value)
+    wide = _BYTES.get(data.dtype.name) if data is not None else None
+    return value if wide is None else rewrite.constant(data, dtype(wide))
 
 
 def _spread(rewrite: Rewrite, parameter: Value, x: Value) -> Value:

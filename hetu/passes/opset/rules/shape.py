@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hetu.ir import Value
+from hetu.ir import Graph, Value
 from hetu.passes.opset.derive import plain
 from hetu.passes.opset.rewrite import Rewrite, constant_data
 from hetu.passes.opset.rule import Results, down, up
@@ -30,9 +30,20 @@ def reshape(rewrite: Rewrite) -> Results:
         return rewrite.op("ConstantOfShape", shape, value=zero)
     if dims is not None:
         return rewrite.keep([x, np.where(dims == 0, -1, dims)], without=("allowzero",))
-    is_zero = rewrite.op("Equal", shape, [0])
-    shape = rewrite.op("Where", is_zero, [-1], shape)
-    return rewrite.keep([x, shape], without=("allowzero",))
+    return _reshape_or_empty(rewrite, x, shape)
+
+
+def _reshape_or_empty(rewrite: Rewrite, x: Value, shape: Value) -> Results:
+    """A computed shape: with a 0 in it, which rules out a -1, it is that of no elements."""
+    reshaped, empty = rewrite.inner(), rewrite.inner()
+    kept = reshaped.keep(without=("allowzero",))
+    none = empty.op("ConstantOfShape", shape, value=np.zeros(1, rewrite.dtype(x).numpy))
+    return rewrite.op(
+        "If",
+        rewrite.op("Equal", rewrite.op("ReduceProd", shape, keepdims=0), np.int64(0)),
+        then_branch=Graph((), (none,), tuple(empty.nodes), name="empty"),
+        else_branch=Graph((), tuple(kept), tuple(reshaped.nodes), name="reshaped"),
+    )
 
 
 @down("Shape", 15)
