@@ -8,7 +8,8 @@ from tests.support.examples import Call, Random, example
 
 @example("DFT")
 def dft(random: Random, version: int) -> Call:
-    kind = random.choice("complex", "real", "onesided", "inverse", "inverse real", "inverse onesided")
+    kinds = "complex", "real", "onesided", "inverse", "inverse real", "inverse onesided"
+    kind = random.choice(*kinds)
     rank = random.integer(1, 3)
     parts = 1 if kind in ("real", "onesided", "inverse real") else 2
     dtype = random.choice(np.float32, np.float64)
