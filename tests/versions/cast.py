@@ -52,7 +52,7 @@ def draw(random: Random, version: int) -> tuple[np.ndarray, type]:
         return texts(random, target), target
     x = numbers(random, source, target)
     if target is np.object_ and source in FLOATS:
-        x = np.round(x, 2).astype(source)
+        x = np.asarray(np.round(x, 2), source)
     return x, target
 
 
