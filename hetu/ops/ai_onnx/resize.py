@@ -255,10 +255,17 @@ def _interpolated(
         return F.interpolate(x, _spatial_lengths(x, plan), mode=torch_mode, align_corners=align)
     settings = (transform, mode, cubic_coeff_a, exclude_outside, antialias)
     y = x.to(sampling.float_type(x))
-    for axis in plan:
+    for axis in reversed(plan):
         matrix = torch.from_numpy(_matrix(axis, *settings)).to(y)
         y = F.linear(y.movedim(axis.index, -1), matrix).movedim(-1, axis.index)
+        y = y if x.is_floating_point() else _whole(y, x.dtype, rounds=antialias)
     return y.to(x.dtype)
+
+
+def _whole(y: Tensor, element: torch.dtype, rounds: bool) -> Tensor:
+    """What lies within an integer type: ONNX Runtime rounds after each axis with antialias."""
+    limits = torch.iinfo(element)
+    return ((y + 0.5).floor() if rounds else y).clamp(limits.min, limits.max)
 
 
 def _torch_places(x: Tensor, plan: list[Axis], transform: str) -> bool:
