@@ -215,6 +215,17 @@ def test_functions_that_share_a_name(
     np.testing.assert_array_equal(run(ht.onnx.load_onnx(proto).outputs["y_1"], x=X), result)
 
 
+def test_functions_of_three_models_that_share_a_name(tmp_path: Path) -> None:
+    models = [load(with_functions(factor)) for factor in (2, 3, 5)]
+    value = models[0]["y"]
+    for model in models[1:]:
+        value = ht.replace(model["y"], {model["x"]: value})
+    proto = write([models[0]["x"]], value, tmp_path / "m.onnx")
+    assert len({function.name for function in proto.functions}) == 6
+    (result,) = session(tmp_path / "m.onnx").run(None, {"x": X})
+    np.testing.assert_array_equal(result, X * 30)
+
+
 def test_a_part_of_a_model_is_used_twice_and_stays_tied(tmp_path: Path) -> None:
     model = load()
     twice = ht.replace(model["hidden"], {model["x"]: model["hidden"]})

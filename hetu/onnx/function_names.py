@@ -19,10 +19,10 @@ def name_functions(
     """
     names: dict[Function, str] = {}
     first: dict[Key, Function] = {}
+    namer = Namer(function.name for model in sources for function in model.functions)
     for model in sources:
         shared = [function for function in model.functions if _key(function) in first]
         is_same = all(write(function) == write(first[_key(function)]) for function in shared)
-        namer = Namer(name for _, name, _ in first)
         for function in model.functions:
             is_free = _key(function) not in first
             names[function] = function.name if is_free or is_same else namer.unique(function.name)

@@ -100,7 +100,7 @@ def make_proto(
     graph = _collect(as_list(inputs), as_list(outputs))
     held = HeldData(False)
     model = _to_proto(store, graph, input_shapes or {}, metadata or {}, opset, held)
-    held.settle(model, "")
+    held.settle(model)
     return model
 
 
@@ -211,12 +211,9 @@ def _to_proto(
     writer = GraphWriter(name_values(graph), data_of, held, functions=called)
     proto.graph.CopyFrom(writer.graph(graph, types))
     proto.graph.name = proto.graph.name or "hetu"
-    distinct = {(f.domain, called[f], f.overload): f for f in reversed(functions)}
-    proto.functions.extend(
-        write_function(function, data_of, held, called)
-        for function in functions
-        if function in distinct.values()
-    )
+    distinct = {(f.domain, called[f], f.overload): f for f in functions}
+    written = (write_function(f, data_of, held, called) for f in distinct.values())
+    proto.functions.extend(written)
     proto.functions.extend(hetu_functions([graph, *(f.body for f in functions)], opsets))
     proto.ir_version = _ir_version(facts, proto)
     return _with_output_types(proto)
