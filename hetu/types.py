@@ -130,6 +130,11 @@ def _find(spec: "int | str | torch.dtype | np.dtype | type") -> DType | None:
     return STRING if array_type.kind in "OSUT" else _BY_NAME.get(array_type.name)
 
 
+def short_domain(name: str) -> str:
+    """The domain of an operator as graphs look it up: ai.onnx, which has two names, is "" there."""
+    return "" if name == "ai.onnx" else name
+
+
 Dim = int | str | None
 """A dimension: its size, the name of a symbolic one, or None where nothing is known."""
 

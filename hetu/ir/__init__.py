@@ -13,13 +13,14 @@ from hetu.ir.graph import (
     add_outputs,
     next_serial,
 )
-from hetu.ir.names import Namer, name_values, unique_names
+from hetu.ir.names import Namer, describe, name_values, unique_names
 from hetu.ir.rewrite import Substitution, remade, with_graphs
 from hetu.ir.substitute import substitute
 from hetu.ir.tensor import SparseTensor, Tensor
 from hetu.ir.walk import (
     captures,
     dependencies,
+    graph_between,
     graph_of,
     graph_values,
     needed_leaves,
@@ -44,6 +45,8 @@ __all__ = [
     "add_outputs",
     "captures",
     "dependencies",
+    "describe",
+    "graph_between",
     "graph_of",
     "graph_values",
     "name_values",

@@ -2,8 +2,16 @@
 
 from collections.abc import Iterable
 
-from hetu.ir.graph import Graph, Model, Value
+from hetu.errors import show
+from hetu.ir.graph import Graph, Model, Node, Value
 from hetu.ir.walk import captures, graph_values, nested_graphs
+
+
+def describe(node: Node) -> str:
+    """A node as messages name it."""
+    outputs = [value.name for value in node.outputs if value is not None and value.name]
+    name = node.name or (outputs[0] if outputs else "")
+    return f"{node.operator} {show(name)}" if name else node.operator
 
 
 class Namer:

@@ -1,7 +1,9 @@
 """Ways through a graph. Nothing here recurses along the graph's depth."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from hetu.errors import UsageError, show
 from hetu.ir.graph import Graph, Node, Value
 
 
@@ -79,6 +81,18 @@ def needed_leaves(
         reached.update(dependencies(node))
     leaves = (value for value in reached if value.node is None or value in given)
     return tuple(sorted(leaves, key=lambda value: value.serial))
+
+
+def graph_between(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
+    """The graph that computes `outputs` from `inputs` alone, with these inputs in this order.
+
+    Raises `UsageError` where another feed is needed.
+    """
+    graph = graph_of(outputs, inputs=inputs)
+    missing = [value for value in graph.inputs if value not in inputs]
+    if missing:
+        raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
+    return replace(graph, inputs=tuple(inputs))
 
 
 def graph_of(

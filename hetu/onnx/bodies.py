@@ -11,8 +11,9 @@ from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.proto import ReadExternal, read_attribute
-from hetu.onnx.roles import subgraphs
+from hetu.onnx.roles import nested_nodes
 from hetu.ops.registry import find
+from hetu.types import short_domain
 
 BodyOf = Callable[[onnx.NodeProto, int], Function | None]
 
@@ -77,13 +78,8 @@ def _is_own(function: onnx.FunctionProto) -> bool:
     return own is not None and all(getattr(own, f) == getattr(function, f) for f in fields)
 
 
-def _calls(nodes: Sequence[onnx.NodeProto]) -> list[FunctionKey]:
-    pending, keys = list(nodes), []
-    while pending:
-        node = pending.pop()
-        keys.append((node.domain, node.op_type, node.overload))
-        pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
-    return keys
+def _calls(nodes: Iterable[onnx.NodeProto]) -> list[FunctionKey]:
+    return [(node.domain, node.op_type, node.overload) for node in nested_nodes(nodes)]
 
 
 class SchemaBodies:
@@ -212,7 +208,7 @@ def _read(
 
     The body that a schema gives for one node makes only the outputs that this node uses.
     """
-    opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
+    opsets = {short_domain(e.domain): e.version for e in proto.opset_import}
     made = {*proto.input, *(name for node in proto.node for name in node.output)}
     outputs = proto.output if local else [name if name in made else "" for name in proto.output]
     body = onnx.GraphProto(

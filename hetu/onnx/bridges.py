@@ -13,7 +13,7 @@ from hetu.errors import UsageError, show
 from hetu.ir import graph_of
 from hetu.onnx.hetu2onnx import Shapes, as_list, make_proto
 from hetu.onnx.onnx2hetu import LoadedModel, load_onnx
-from hetu.onnx.roles import Trainable, subgraphs
+from hetu.onnx.roles import Trainable, nested_nodes
 from hetu.random import next_seed
 from hetu.runtime.device import torch_device
 from hetu.runtime.executor import Executor
@@ -119,8 +119,6 @@ def _store(source: Source, outputs: Sequence[Value]) -> Store:
 
 def _infer(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
     """Let the dropout of an exported graph be off, as in a file that is for inference."""
-    for node in graph.node:
+    for node in nested_nodes(graph.node):
         if node.op_type == "Dropout" and not node.domain:
             del node.input[2:]
-        for inner in subgraphs(node):
-            _infer(inner)

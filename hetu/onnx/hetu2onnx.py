@@ -18,7 +18,7 @@ from hetu.ir import (
     Tensor,
     Value,
     dependencies,
-    graph_of,
+    graph_between,
     graph_values,
     name_values,
     nested_graphs,
@@ -115,15 +115,12 @@ def as_list(values: Value | Sequence[Value]) -> list[Value]:
 
 def _collect(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
     """The graph between inputs and outputs, with what the file had beside it."""
-    graph = graph_of(outputs, inputs=inputs)
-    missing = [value for value in graph.inputs if value not in inputs]
-    if missing:
-        raise UsageError(f"the outputs need {show(missing[0].name)}, which is not among the inputs")
+    graph = graph_between(inputs, outputs)
     if len(set(outputs)) < len(outputs):
         raise UsageError("an output is given twice; ONNX wants their names to differ")
     inner = {v for g in nested_graphs(graph) if g is not graph for v in g.initializers}
     initializers = tuple(value for value in graph.initializers if value not in inner)
-    graph = replace(graph, inputs=tuple(inputs), initializers=initializers)
+    graph = replace(graph, initializers=initializers)
     sources = _sources(graph)
     return (
         _with_rest_of_file(graph, sources[0].graph)

@@ -30,6 +30,7 @@ from hetu.onnx.proto import (
     read_type,
 )
 from hetu.onnx.roles import Role
+from hetu.types import short_domain
 
 FunctionKey = tuple[str, str, str]
 Scope = dict[str, Value]
@@ -127,7 +128,7 @@ class GraphReader:
         return add_outputs(node, outputs)
 
     def _version(self, proto: onnx.NodeProto) -> int:
-        version = self._opsets.get("" if proto.domain == "ai.onnx" else proto.domain)
+        version = self._opsets.get(short_domain(proto.domain))
         if version is None:
             raise ModelError(
                 f"{proto.op_type} {show(proto.name)}: the model has no opset_import "

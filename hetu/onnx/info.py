@@ -1,7 +1,7 @@
 """What is in a model, also where hetu cannot run it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -11,9 +11,10 @@ from hetu.onnx.bodies import SchemaBodies
 from hetu.onnx.external import ExternalReader
 from hetu.onnx.onnx2hetu import ModelSource, read_proto
 from hetu.onnx.proto import read_metadata, read_type
-from hetu.onnx.roles import Role, find_roles, subgraphs
+from hetu.onnx.roles import Role, find_roles, nested_nodes
 from hetu.ops.registry import find
 from hetu.progress import Progress
+from hetu.types import short_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +73,19 @@ def _operators(
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """How often each operator is used, and those of them that nothing here can run."""
     functions = {(f.domain, f.name, f.overload) for f in proto.functions}
-    opsets = {_domain(entry.domain): entry.version for entry in proto.opset_import}
+    opsets = {short_domain(entry.domain): entry.version for entry in proto.opset_import}
     counts: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     graphs = [proto.graph.node, *(function.node for function in proto.functions)]
-    for node in (node for nodes in graphs for node in _all_nodes(nodes)):
+    for node in (node for nodes in graphs for node in nested_nodes(nodes)):
         if (node.domain, node.op_type, node.overload) in functions:
             continue
-        domain = _domain(node.domain)
+        domain = short_domain(node.domain)
         operator, version = f"{domain}.{node.op_type}".lstrip("."), opsets.get(domain, 1)
         counts[operator] += 1
         if find(domain, node.op_type, version) is None and schemas.find(node, version) is None:
             missing[f"{operator}-{version}"] += 1
     return dict(sorted(counts.items())), dict(sorted(missing.items()))
-
-
-def _domain(name: str) -> str:
-    return "" if name == "ai.onnx" else name
-
-
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
 
 
 def _parameters(proto: onnx.ModelProto) -> tuple[int, int]:

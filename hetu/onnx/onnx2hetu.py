@@ -18,6 +18,7 @@ from hetu.onnx.proto import ReadExternal, copies, read_metadata, read_tensor, wr
 from hetu.onnx.roles import Trainable, find_roles
 from hetu.passes.missing import check_operators
 from hetu.progress import Progress
+from hetu.types import short_domain
 
 ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | IO[bytes]
 
@@ -79,9 +80,9 @@ def load_onnx(
     proto, folder = read_proto(source)
     with Progress("reading", external_size(proto)) as progress:
         model = _read(proto, ExternalReader(folder, progress), trainable)
+    assert model.graph is not None
     if strict:
-        hint = "; load_onnx(..., strict=False) loads a model that lacks some"
-        check_operators(model.graph, hint)  # pyright: ignore[reportArgumentType]
+        check_operators(model.graph, "; load_onnx(..., strict=False) loads a model that lacks some")
     return LoadedModel(model)
 
 
@@ -149,7 +150,7 @@ def _training_info(proto: onnx.ModelProto, external: ReadExternal) -> tuple[Any,
 
 
 def _opsets(proto: onnx.ModelProto) -> dict[str, int]:
-    opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
+    opsets = {short_domain(e.domain): e.version for e in proto.opset_import}
     if not opsets and proto.ir_version < 3:
         return {"": 1}
     if not opsets:

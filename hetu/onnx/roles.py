@@ -190,6 +190,15 @@ def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:
     return kernel.returns is None or not _GRADIENT_KINDS.isdisjoint(kernel.returns)
 
 
+def nested_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and all in graphs inside of them."""
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
+
+
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The graphs among a node's attributes."""
     for attribute in node.attribute:

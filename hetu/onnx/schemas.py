@@ -22,6 +22,7 @@ from hetu.types import (
     SequenceType,
     TensorType,
     ValueType,
+    short_domain,
 )
 
 MAX_DATA = 1024
@@ -97,7 +98,7 @@ class OnnxSchemas:
                 self._types[value] = _better(value.type, inferred)
 
     def _inferred(self, node: Node) -> Mapping[str, ValueType | None]:
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = short_domain(node.domain)
         if not onnx.defs.has(node.op_type, node.version, domain):
             return {}
         names, used = _Names(), list(dependencies(node))

@@ -7,12 +7,11 @@ import onnx
 
 from hetu.api.opset import DEFAULT_OPSET
 from hetu.errors import UnsupportedError, UsageError
-from hetu.ir import Function, Graph, Model, Node, Value, nested_graphs
+from hetu.ir import Function, Graph, Model, Node, Value, describe, nested_graphs
 from hetu.onnx.schemas import OnnxSchemas
 from hetu.passes.opset import Conversion
 from hetu.passes.opset.convert import OLDEST_TARGET
-from hetu.runtime.bind import describe
-from hetu.types import ValueType
+from hetu.types import ValueType, short_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,9 @@ def check_opset(opset: int | None) -> None:
 
 def _is_settled(graph: Graph, opsets: Mapping[str, int]) -> bool:
     nodes = (node for inner in nested_graphs(graph) for node in inner.nodes)
-    return all(node.version == opsets[_domain(node)] for node in nodes if not _is_call(node))
+    return all(
+        node.version == opsets[short_domain(node.domain)] for node in nodes if not _is_call(node)
+    )
 
 
 def _imports(
@@ -81,10 +82,6 @@ def _imports(
 
 def _is_call(node: Node) -> bool:
     return node.function is not None and node.function.local
-
-
-def _domain(node: Node) -> str:
-    return "" if node.domain == "ai.onnx" else node.domain
 
 
 def _check_against_schemas(graph: Graph) -> None:
@@ -118,7 +115,7 @@ def _opsets(graph: Graph, sources: Sequence[Model]) -> dict[str, int]:
     from_files = set(opsets)
     for inner in nested_graphs(graph):
         for node in inner.nodes:
-            domain = _domain(node)
+            domain = short_domain(node.domain)
             if domain not in from_files:
                 opsets[domain] = max(node.version, opsets.get(domain, 0))
     if "hetu" in opsets:  # the bodies of hetu's operators are made of ai.onnx

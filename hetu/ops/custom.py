@@ -11,6 +11,7 @@ import torch
 from hetu.convert import to_torch
 from hetu.errors import UsageError, show
 from hetu.ops.registry import Kernel, add_custom, read_signature
+from hetu.types import short_domain
 
 OWN_DOMAIN = "hetu"
 
@@ -39,7 +40,7 @@ def register(
     _check(domain, op_type, since)
     if function is None:
         return partial(register, domain, op_type, since=since, buffers=buffers, fixed=fixed)  # pyright: ignore[reportReturnType]
-    domain = "" if domain == "ai.onnx" else domain
+    domain = short_domain(domain)
     kernel = _kernel(function, op_type, since, domain, tuple(buffers), tuple(fixed))
     add_custom(replace(kernel, function=_checked(kernel), is_custom=True))
     return function

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from hetu.errors import UsageError, show
 from hetu.ops import kinds
-from hetu.types import AttributeKind
+from hetu.types import AttributeKind, short_domain
 
 RESERVED = ("ctx", "n_outputs", "unsigned")
 REQUIRED = inspect.Parameter.empty
@@ -32,6 +32,9 @@ ATTRIBUTE_KINDS: dict[str, AttributeKind] = {
     "Tensor": "tensor", "Type": "type", "Body": "graph",
 }  # fmt: skip
 """What ONNX calls the attribute that a parameter of each kind takes."""
+
+LEGACY_HINT = "consumed_inputs"
+"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
 HOST_KINDS = frozenset({"Ints", "Floats", "int", "float", "bool"})
 
@@ -101,7 +104,7 @@ class _Registry:
         )
 
     def find(self, domain: str, op_type: str, version: int) -> Kernel | None:
-        key = ("" if domain == "ai.onnx" else domain, op_type, version)
+        key = (short_domain(domain), op_type, version)
         if key in self.found:
             return self.found[key]
         versions = self.kernels.get(key[:2], [])

@@ -10,15 +10,12 @@ import torch
 
 from hetu.convert import to_torch
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
-from hetu.ir import Attribute, Graph, Node, Tensor, Value
+from hetu.ir import Attribute, Graph, Node, Tensor, Value, describe
 from hetu.ops.kinds import Context
-from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, Kernel, Parameter, find
+from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, LEGACY_HINT, Kernel, Parameter, find
 from hetu.runtime.place import placed
 from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
-
-LEGACY_HINT = "consumed_inputs"
-"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,6 @@ class Call:
     bodies: Mapping[str, Graph | tuple[Graph, ...]]
     returns: int | None
     buffers: tuple[int, ...] = ()
-
-
-def describe(node: Node) -> str:
-    """A node as messages name it."""
-    outputs = [value.name for value in node.outputs if value is not None and value.name]
-    name = node.name or (outputs[0] if outputs else "")
-    return f"{node.operator} {show(name)}" if name else node.operator
 
 
 def find_kernel(node: Node) -> Kernel:

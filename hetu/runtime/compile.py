@@ -5,6 +5,7 @@ Every identifier in it is generated here; names from a file appear nowhere.
 """
 
 import linecache
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,6 +75,7 @@ class Compiler:
         self.sources: dict[str, Source] = {}
         self.constant_storages: set[int] = set()
         self._parameters = parameters
+        weakref.finalize(self, _forget, self.sources)
 
     def main(self, graph: Graph) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
         """The function `run(feeds, parameters) -> outputs` of a whole graph."""
@@ -109,6 +111,12 @@ class Compiler:
         linecache.cache[source.filename] = (len(text), None, text.splitlines(True), source.filename)
         exec(compile(text, source.filename, "exec"), writer.namespace)
         return writer.namespace[name]
+
+
+def _forget(sources: Mapping[str, Source]) -> None:
+    """Tracebacks no longer show these sources."""
+    for filename in sources:
+        linecache.cache.pop(filename, None)
 
 
 class _Writer:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hetu.errors import HetuError, RunError
-from hetu.runtime.bind import describe
+from hetu.ir import describe
 from hetu.runtime.compile import Source
 
 _ELEMENT = re.compile(r"(feeds|parameters)\[(\d+)\]")

@@ -1,7 +1,6 @@
 """A graph as a `torch.nn.Module`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import nn
 
 from hetu.convert import copied, to_numpy
 from hetu.errors import UsageError, show
-from hetu.ir import Recipe, Value, graph_of
+from hetu.ir import Recipe, Value, graph_between
 from hetu.passes.watch import gradient_nodes
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
@@ -35,17 +34,12 @@ class GraphModule(Scope):
 
     def __init__(self, inputs: Sequence[Value], outputs: Sequence[Value], store: "Store") -> None:
         super().__init__()
-        graph = graph_of(outputs, inputs=inputs)
-        missing = [value for value in graph.inputs if value not in inputs]
-        if missing:
-            raise UsageError(
-                f"the outputs need {show(missing[0].name)}, which is not among the inputs"
-            )
+        graph = graph_between(inputs, outputs)
         if gradient_nodes(graph):
             raise UsageError("a module takes no gradients inside; call torch.autograd on it")
         variables = {value for value in graph.initializers if not value.constant}
         names = {name: value for name, value in store.names.items() if value in variables}
-        self._program = Program(replace(graph, inputs=tuple(inputs)), names)
+        self._program = Program(graph, names)
         for name, value in names.items():
             self._register(name, copied(store[value]), value.trainable)
 
@@ -73,9 +67,8 @@ class GraphModule(Scope):
         contents = self._contents(inputs, named)
         tensors = self._tensors()
         compiled = self._compiled(_device((*tensors, *contents)), self.training, _likes(contents))
-        if (
-            torch.compiler.is_compiling()
-        ):  # it traces what attributes lead to, not what calls return
+        if torch.compiler.is_compiling():
+            # Tracers follow what attributes lead to, not what such calls return.
             compiled = self._program.latest[self.training]
         pairs = zip(compiled.inputs, contents, strict=True)
         feeds = [convert_feed(value, content, compiled.context.device) for value, content in pairs]

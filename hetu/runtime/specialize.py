@@ -14,7 +14,7 @@ from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.passes.fold import constant
 from hetu.runtime.bind import find_kernel
-from hetu.runtime.compile import Compiler
+from hetu.runtime.evaluate import evaluate
 
 META = torch.device("meta")
 
@@ -45,13 +45,10 @@ def specialize(graph: Graph, given: Mapping[Value, Any]) -> Graph:
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:
-    needed = [v for v in dict.fromkeys(dependencies(node)) if not v.constant]
-    if any(value not in known for value in needed):
+    if any(value not in known and not value.constant for value in dependencies(node)):
         return None
-    graph = Graph(tuple(needed), node.outputs, (node,))
     try:
-        with torch.no_grad():
-            return Compiler(context, {}).main(graph)([known[v] for v in needed], ())
+        return evaluate(node, known, context)
     except Exception:  # the values, which are not there, decide
         return None
 

@@ -24,12 +24,12 @@ from hetu.ir import (
     Tensor,
     Value,
     dependencies,
+    describe,
     needed_leaves,
     needed_nodes,
 )
 from hetu.onnx.surgery.repetition import ALONE, LAST, Repetition
 from hetu.ops.registry import find
-from hetu.runtime.bind import describe
 from hetu.runtime.evaluate import evaluate
 from hetu.types import Dim, TensorType, ValueType
 

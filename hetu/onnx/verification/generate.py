@@ -15,7 +15,7 @@ from hetu.onnx.verification.hints import HINTS
 from hetu.onnx.verification.outline import Outline, Use
 from hetu.onnx.verification.site import Between, Distinct, Domain, Exactly, OneOf, Site
 from hetu.onnx.verification.sizes import Dims, Sizes, evaluate, read_dims
-from hetu.types import STRING, DType, MapType, OptionalType, SequenceType, TensorType
+from hetu.types import STRING, DType, MapType, OptionalType, SequenceType, TensorType, short_domain
 
 _WORDS = ("alpha", "beta", "gamma", "delta", "7", "")
 _SEQUENCE = 2
@@ -128,7 +128,7 @@ class _Generator:
     ) -> Found:
         found: Found = []
         for use, path in uses:
-            domain = "" if use.node.domain == "ai.onnx" else use.node.domain
+            domain = short_domain(use.node.domain)
             rule = table.get((domain, use.node.op_type), {}).get(use.index)
             if rule is not None:
                 site = Site(

@@ -9,6 +9,7 @@ import onnx
 from hetu.onnx.order import used_names
 from hetu.onnx.roles import subgraphs
 from hetu.onnx.verification.outline import Outline
+from hetu.types import short_domain
 
 _RANDOM = frozenset({
     ("", "Bernoulli"), ("", "Multinomial"), ("", "RandomNormal"), ("", "RandomNormalLike"),
@@ -37,7 +38,7 @@ def random_values(outline: Outline, feeds: Mapping[str, Any]) -> set[str]:
 
 def _draws(node: onnx.NodeProto, off: Set[str], outline: Outline) -> bool:
     """Whether a node, or one in its bodies or in the function that it calls, is random."""
-    key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+    key = (short_domain(node.domain), node.op_type)
     if key == ("", "Dropout") and outline.version("") < 7:
         return not any(a.name == "is_test" and a.i for a in node.attribute)
     if key in _TRAINING_MODE:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from hetu.errors import show
 from hetu.ir import (
     Attribute,
     Function,
@@ -14,6 +13,7 @@ from hetu.ir import (
     Value,
     add_outputs,
     dependencies,
+    describe,
     next_serial,
 )
 from hetu.passes.inline import expand
@@ -24,6 +24,7 @@ from hetu.passes.opset.rewrite import InconvertibleError, Rewrite, as_outputs
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
 from hetu.passes.opset.unused import unused_outputs, without_unused
+from hetu.types import short_domain
 
 OLDEST_TARGET = 13
 """Rules lead down to this opset of ai.onnx and no further."""
@@ -145,7 +146,7 @@ class Conversion:
         try:
             return self._lead(node, node.outputs, scope)
         except InconvertibleError as error:
-            path = f"{scope.path}{_title(node)}"
+            path = f"{scope.path}{describe(node)}"
             self.failures.append(Failure(path, error.step, str(error)))
             return node.outputs
 
@@ -172,7 +173,7 @@ class Conversion:
         return _copy(node, node.outputs, inputs=inputs)
 
     def _next_step(self, node: Node) -> _Step | None:
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = short_domain(node.domain)
         target = self._targets.get(domain, node.version)
         versions = self._schemas.versions(domain, node.op_type)
         if target == node.version or not versions:
@@ -224,7 +225,7 @@ class Conversion:
 
     def _apply(self, rewrite: Rewrite, step: _Step) -> Sequence[Value | None]:
         node = rewrite.node
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = short_domain(node.domain)
         rule = find_rule(step.direction, domain, node.op_type, step.since)
         if step.version < OLDEST_TARGET - 1 and domain == "" and step.direction == "down":
             rewrite.fail(f"conversion leads down to opset {OLDEST_TARGET} and no further")
@@ -240,7 +241,7 @@ class Conversion:
         self, node: Node, names: Sequence[Value | None], scope: _Scope
     ) -> Sequence[Value | None]:
         """Put a node that has arrived into the graph."""
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = short_domain(node.domain)
         version = self._targets.get(domain, node.version)
         attributes = {n: self._attribute(a, n, node, scope) for n, a in node.attributes.items()}
         is_same = all(attributes[n] is a for n, a in node.attributes.items())
@@ -283,7 +284,7 @@ class Conversion:
             return attribute
         for body in (attribute.value,) if attribute.kind == "graph" else attribute.value:
             assume_formals(node, body, self._schemas)
-        path = f"{scope.path}{_title(node)} {name} / "
+        path = f"{scope.path}{describe(node)} {name} / "
         if attribute.kind == "graph":
             graph = self._graph(attribute.value, path, scope.is_function)
             return attribute if graph is attribute.value else replace(attribute, value=graph)
@@ -312,9 +313,3 @@ def _step_name(node: Node, step: _Step) -> str:
     end = step.version if step.direction == "down" else step.since
     start = step.since if step.direction == "down" else step.since - 1
     return f"{node.op_type} {start} -> {end}"
-
-
-def _title(node: Node) -> str:
-    names = (value.name for value in node.outputs if value is not None and value.name)
-    name = node.name or next(names, "")
-    return f"{node.operator} {show(name)}" if name else node.operator

@@ -8,15 +8,12 @@ all that changed is that attributes became inputs.
 from collections.abc import Iterator, Sequence
 
 from hetu.ir import Attribute, Value
-from hetu.ops.registry import find
+from hetu.ops.registry import LEGACY_HINT, find
 from hetu.passes.opset.carry import in_known_types
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results
 from hetu.passes.opset.schema import Formal, Setting, Signature
 from hetu.types import FLOAT32, INT64
-
-LEGACY_HINT = "consumed_inputs"
-"""An attribute of most operators of opset 1: which inputs may be overwritten. It can be dropped."""
 
 
 def is_derivable(domain: str, op_type: str, old: Signature, new: Signature) -> bool:

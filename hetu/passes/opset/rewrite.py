@@ -8,7 +8,7 @@ import numpy as np
 
 from hetu.ir import Attribute, Graph, Node, Tensor, Value, add_outputs, next_serial
 from hetu.passes.opset.schema import Schemas, Signature
-from hetu.types import INT64, DType, OptionalType, SequenceType, TensorType, ValueType
+from hetu.types import INT64, DType, OptionalType, SequenceType, TensorType, ValueType, short_domain
 
 Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
@@ -244,7 +244,7 @@ def constant_data(value: Value | None) -> np.ndarray | None:
     if value.node is None:
         return value.data.array if value.constant and isinstance(value.data, Tensor) else None
     node = value.node
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+    if node.op_type != "Constant" or short_domain(node.domain):
         return None
     (attribute,) = node.attributes.values()
     if attribute.reference or attribute.kind not in _CONSTANT_TYPES:
