@@ -1,0 +1,78 @@
+"""Measures hetu beside other engines: `python -m benchmarks --help`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.engines import NAMES
+from benchmarks.measure import Plan, Row
+from benchmarks.report import to_markdown, write_json
+from benchmarks.studies import STUDIES
+from benchmarks.worker import Worker
+from benchmarks.workloads import WORKLOADS
+
+CONSOLE = Console(stderr=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the report, and write it where that is asked for."""
+    options = _parser().parse_args(arguments)
+    facts = machine.describe() | {"threads": options.threads}
+    with CONSOLE.status("starting") as status:
+        if "roofline" in options.studies:
+            facts |= _roofline(options.threads)
+        rows = _measure(options, status.update)
+    print(to_markdown(rows, facts))
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "results.md").write_text(to_markdown(rows, facts))
+        write_json(rows, facts, options.out / "results.json")
+
+
+def _measure(options: argparse.Namespace, note: Callable[[str], None]) -> list[Row]:
+    plan = Plan(
+        [WORKLOADS[name] for name in options.only],
+        options.engines,
+        runs=3 if options.quick else options.runs,
+        fresh=1 if options.quick else options.fresh,
+        threads=options.threads,
+        note=note,
+    )
+    return [row for name in options.studies if name in STUDIES for row in STUDIES[name](plan)]
+
+
+def _roofline(threads: int) -> dict[str, float]:
+    with Worker("roofline", threads) as worker:
+        return worker.call("ask", "peaks")
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not among {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add, studies = parser.add_argument, ["roofline", *STUDIES]
+    add("--studies", type=_names(studies), default=studies, help=", ".join(studies))
+    add("--only", type=_names([*WORKLOADS]), default=[*WORKLOADS], help=", ".join(WORKLOADS))
+    add("--engines", type=_names([*NAMES]), default=[*NAMES], help=", ".join(NAMES))
+    add("--runs", type=int, default=9, help="turns of each engine (default 9)")
+    add("--fresh", type=int, default=5, help="processes, or exports, of each (default 5)")
+    add("--quick", action="store_true", help="3 runs, and 1 process or export of each")
+    add("--threads", type=int, default=2, help="of each engine (default 2)")
+    add("--out", type=Path, help="folder to write the report into")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Writes a workload's files with torch's exporter, in its default form."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.files import ModelFile, cache_folder, finish_folder, read_facts, start_folder
+from benchmarks.workloads import Workload
+
+EXPORT_BATCH = 2
+"""Exporters take a batch of one for a fixed size."""
+
+
+def make_module(workload: Workload) -> nn.Module:
+    """The workload's module, in inference, with the same weights every time."""
+    torch.manual_seed(0)
+    make = getattr(import_module(f"benchmarks.models.{workload.family}"), workload.name)
+    return make().eval()
+
+
+def model_file(workload: Workload) -> ModelFile:
+    """The workload's files, written unless they are there."""
+    folder = cache_folder(
+        workload.name, f"models/{workload.family}.py", "models/layers.py", "build.py",
+        "workloads.py",
+    )  # fmt: skip
+    if not folder.exists():
+        _write(workload, folder)
+    facts = read_facts(folder)
+    return ModelFile(folder / "model.onnx", folder / facts["trainable"], facts)
+
+
+def _write(workload: Workload, folder: Path) -> None:
+    module, draft = make_module(workload), start_folder(folder)
+    family = import_module(f"benchmarks.models.{workload.family}")
+    write = getattr(family, "write", None)  # families that torch's exporter cannot write
+    if write is None:
+        export(module, workload, draft / "model.onnx")
+    else:
+        write(module, draft / "model.onnx")
+    kept = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+    if kept:  # the default form folds them into the weights
+        export(module, workload, draft / "trainable.onnx", optimize=False)
+    facts = {
+        "trainable": "trainable.onnx" if kept else "model.onnx",
+        "weights": sum(p.numel() * p.element_size() for p in module.parameters()),
+        "flops": count_flops(module, workload),
+    }
+    finish_folder(draft, folder, facts)
+
+
+def export(module: nn.Module, workload: Workload, path: Path, **options: Any) -> None:
+    """Write the module as its user would, with any batch size."""
+    inputs = tuple(torch.from_numpy(array) for array in workload.feeds(EXPORT_BATCH).values())
+    batches = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
+    with _silence():
+        torch.onnx.export(
+            module, inputs, path, input_names=list(workload.inputs), dynamo=True, verbose=False,
+            dynamic_shapes=(batches,) if _is_variadic(module) else batches, **options,
+        )  # fmt: skip
+
+
+def _is_variadic(module: nn.Module) -> bool:
+    return bool(module.forward.__code__.co_flags & 0x04)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Notes on what torch was built without are none of the benchmark's results."""
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)
+
+
+def count_flops(module: nn.Module, workload: Workload) -> float:
+    """Floating-point operations of one example: products and sums of matrices and convolutions."""
+    inputs = [torch.from_numpy(array) for array in workload.feeds(1).values()]
+    # Without oneDNN, recurrent layers are the products that the counter knows.
+    counter = FlopCounterMode(display=False)
+    with _silence(), counter, torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+        module(*inputs)
+    return float(counter.get_total_flops())
