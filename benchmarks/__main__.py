@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.chart import write_chart
 from benchmarks.engines import NAMES
 from benchmarks.measure import Plan, Row
 from benchmarks.report import to_markdown, write_json
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "results.md").write_text(to_markdown(rows, facts))
         write_json(rows, facts, options.out / "results.json")
+        write_chart(rows, options.out / "results.png")
 
 
 def _measure(options: argparse.Namespace, note: Callable[[str], None]) -> list[Row]:

@@ -28,10 +28,8 @@ def make_module(workload: Workload) -> nn.Module:
 
 def model_file(workload: Workload) -> ModelFile:
     """The workload's files, written unless they are there."""
-    folder = cache_folder(
-        workload.name, f"models/{workload.family}.py", "models/layers.py", "build.py",
-        "workloads.py",
-    )  # fmt: skip
+    sources = f"models/{workload.family}.py", "models/layers.py", "models/sequence.py", "build.py"
+    folder = cache_folder(workload.name, workload, *sources)
     if not folder.exists():
         _write(workload, folder)
     facts = read_facts(folder)

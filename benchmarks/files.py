@@ -21,9 +21,9 @@ class ModelFile:
     facts: dict[str, Any]
 
 
-def cache_folder(name: str, *sources: str) -> Path:
-    """The folder of what the files `sources`, relative to this one, make."""
-    digest = hashlib.sha256(version("torch").encode())
+def cache_folder(name: str, settings: object, *sources: str) -> Path:
+    """The folder of what the files `sources`, relative to this one, make of the settings."""
+    digest = hashlib.sha256(f"{version('torch')} {settings}".encode())
     for source in sources:
         digest.update((HERE / source).read_bytes())
     return CACHE / f"{name}-{digest.hexdigest()[:12]}"

@@ -45,7 +45,7 @@ class Row:
     unit: str = "s"
     values: list[float] = field(default_factory=list)
     problem: str = ""
-    facts: dict[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def minimum(self) -> float:
@@ -111,7 +111,7 @@ class Contest:
         workload: Workload,
         batch: int,
         times: Mapping[str, list[float]],
-        facts: dict[str, float],
+        facts: Mapping[str, float],
     ) -> Iterator[Row]:
         """A row for each engine, those that are out included."""
         for engine in times:
@@ -146,5 +146,5 @@ def difference(arrays: list[np.ndarray], expected: list[np.ndarray]) -> float:
 
 
 def _difference(array: np.ndarray, expected: np.ndarray) -> float:
-    largest = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+    largest = max(float(np.abs(expected).max()), 1e-30)
     return float(np.abs(array - expected).max()) / largest

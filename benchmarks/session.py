@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -62,7 +63,7 @@ class Session:
         self.timed = lambda: self.engine.step(feeds, targets)
         return [self.timed() for _ in range(steps)]
 
-    def export_to(self, workload: Workload, path: str) -> None:
+    def export_to(self, workload: Workload, path: Path) -> None:
         """Let `turn` time exports of the loaded model from now on."""
         self.timed = partial(self.engine.export, workload, path)
 
@@ -73,9 +74,7 @@ class Session:
             times.append(_seconds(self.timed))
         return times
 
-    def first_result(
-        self, workload: Workload, model: ModelFile, batch: int
-    ) -> tuple[float, float]:
+    def first_result(self, workload: Workload, model: ModelFile, batch: int) -> tuple[float, float]:
         """Seconds from the file to a model that is ready, and of its first run."""
         feeds = workload.feeds(batch)
         loading = self.load(workload, model)

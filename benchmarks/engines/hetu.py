@@ -1,5 +1,6 @@
 """hetu: an executor over the loaded file, called as its user calls it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Engine:
         loss, _ = self.executor.run("train", feed_dict={**feeds, "targets": targets})
         return loss.asnumpy().item()
 
-    def export(self, workload: Workload, path: str) -> None:
+    def export(self, workload: Workload, path: Path) -> None:
         ht.onnx.export(
             self.executor, list(self.model.inputs.values()), list(self.model.outputs.values()), path
         )

@@ -20,4 +20,4 @@ class Engine:
         )
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
-        return self.session.run(None, feeds)
+        return [np.asarray(result) for result in self.session.run(None, feeds)]

@@ -1,5 +1,7 @@
 """The module that the model was written from, in eager torch."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -52,5 +54,5 @@ class Engine:
         self.optimizer.step()
         return loss.item()
 
-    def export(self, workload: Workload, path: str) -> None:
+    def export(self, workload: Workload, path: Path) -> None:
         export(self.module, workload, path)

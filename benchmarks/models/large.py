@@ -16,13 +16,13 @@ def large() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def write(module: nn.Sequential, path: Path) -> None:
+def write(module: nn.Module, path: Path) -> None:
     """The weights transposed, as MatMul takes them; one at a time, to spare memory."""
     weights = []
     with open(path.with_name(DATA), "wb") as file:
-        for number, layer in enumerate(module):
+        for number, weight in enumerate(module.parameters()):
             weights.append(_external(f"w{number}", file.tell()))
-            file.write(layer.weight.detach().T.contiguous().numpy().data)
+            file.write(weight.detach().T.contiguous().numpy().data)
     sequence.save([("MatMul", weight.name) for weight in weights], weights, WIDTH, path)
 
 

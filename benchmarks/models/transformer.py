@@ -1,5 +1,7 @@
 """Transformers of the base width, six layers deep, without dropout."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
@@ -11,7 +13,7 @@ from transformers import (
 )
 
 LAYERS = 6
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 class Logits(nn.Module):

@@ -1,5 +1,7 @@
 """U-Net with batch norm (Ronneberger et al., 2015), 32 channels wide at the top, padded."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ def double(channels: int, filters: int) -> nn.Module:
 class Unet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        pairs = list(zip(WIDTHS, WIDTHS[1:], strict=False))
+        pairs = list(pairwise(WIDTHS))
         self.first, self.pool = double(3, WIDTHS[0]), nn.MaxPool2d(2)
         self.down = nn.ModuleList(double(upper, lower) for upper, lower in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(lower, upper, 2, 2) for upper, lower in pairs)

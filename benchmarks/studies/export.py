@@ -24,7 +24,7 @@ def measure(plan: Plan) -> Iterator[Row]:
             Contest(plan.among(*ENGINES, workload=workload), plan.threads) as contest,
         ):
             contest.ask("load", workload, model)
-            contest.ask("export_to", workload, str(Path(folder, "model.onnx")))
+            contest.ask("export_to", workload, Path(folder, "model.onnx"))
             times = contest.turns(plan.fresh, 0)
             yield from contest.rows("export", workload, workload.batches[0], times, {})
 
@@ -38,7 +38,7 @@ def measure_large(plan: Plan) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(dir=CACHE) as name, Worker("hetu", plan.threads) as worker:
         folder = Path(name)
         worker.call("load", LARGE, model)
-        worker.call("export_to", LARGE, str(folder / "model.onnx"))
+        worker.call("export_to", LARGE, folder / "model.onnx")
         for turn in range(plan.fresh):
             plan.note(f"large: export, {turn + 1} of {plan.fresh}")
             times["dd"].append(_dd(data, folder / "dd.bin"))

@@ -8,7 +8,7 @@ from benchmarks.workloads import Workload
 ENGINES = ("hetu", "onnxruntime", "openvino", "torch", "torch_channels_last")
 
 TOLERANCE = 1e-3
-"""Of the largest number: what float32 may lose in sums of thousands of terms, tens of times over."""
+"""Of the largest number: what float32 may lose in tens of layers that sum thousands of terms."""
 
 
 def measure(plan: Plan) -> Iterator[Row]:
