@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,29 +22,34 @@ CONSOLE = Console(stderr=True)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the report, and write it where that is asked for."""
     options = _parser().parse_args(arguments)
+    plan = _plan(options)
     facts = machine.describe() | {"threads": options.threads}
-    with CONSOLE.status("starting") as status:
-        if "roofline" in options.studies:
-            facts |= _roofline(options.threads)
-        rows = _measure(options, status.update)
+    if "roofline" in options.studies:
+        facts |= _roofline(options.threads)
+    rows: list[Row] = []
+    for study in [name for name in STUDIES if name in options.studies]:
+        rows += STUDIES[study](plan)
+        if options.out is not None:
+            _write(rows, facts, options.out)
     print(to_markdown(rows, facts))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "results.md").write_text(to_markdown(rows, facts))
-        write_json(rows, facts, options.out / "results.json")
-        write_chart(rows, options.out / "results.png")
 
 
-def _measure(options: argparse.Namespace, note: Callable[[str], None]) -> list[Row]:
-    plan = Plan(
+def _write(rows: Sequence[Row], facts: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(to_markdown(rows, facts))
+    write_json(rows, facts, folder / "results.json")
+    write_chart(rows, folder / "results.png")
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(
         [WORKLOADS[name] for name in options.only],
         options.engines,
         runs=3 if options.quick else options.runs,
         fresh=1 if options.quick else options.fresh,
         threads=options.threads,
-        note=note,
+        note=CONSOLE.log,
     )
-    return [row for name in options.studies if name in STUDIES for row in STUDIES[name](plan)]
 
 
 def _roofline(threads: int) -> dict[str, float]:

@@ -38,8 +38,11 @@ def start_folder(folder: Path) -> Path:
 
 
 def finish_folder(draft: Path, folder: Path, facts: dict[str, Any]) -> None:
-    """Note the facts and give the folder its name: from now on it is complete."""
+    """Note the facts and give the folder its name: it is complete, and older ones are gone."""
     (draft / "facts.json").write_text(json.dumps(facts, indent=1))
+    for older in folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*"):
+        if older != draft:
+            shutil.rmtree(older)
     draft.rename(folder)
 
 

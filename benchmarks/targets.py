@@ -1,6 +1,6 @@
 """What hetu is to reach, worked out from the rows of a run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -126,9 +126,3 @@ TARGETS = [
     Target("cost of a node at 100,000, of that at 10,000", "<=", 1.2, _growth),
 ]  # fmt: skip
 """Means are geometric, over all workloads and batch sizes of a run."""
-
-
-def compared(rows: Sequence[Row]) -> Iterator[tuple[str, Cases]]:
-    """The studies that a run has, with their cases."""
-    for study in dict.fromkeys(row.study for row in rows):
-        yield study, cases_of(rows, study)
