@@ -5,8 +5,10 @@
 answers calls of `Session`'s methods that come over the connection DESCRIPTOR, until it is closed.
 """
 
+import ctypes
 import os
 import resource
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -98,11 +100,20 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 def serve(connection: Connection) -> None:
     """Answer calls until the parent closes its end."""
+    end_with_parent()
     session = Session()
     with suppress(EOFError):
         while True:
             method, arguments = connection.recv()
             connection.send(_outcome(session, method, arguments))
+
+
+def end_with_parent() -> None:
+    """Have Linux end this process with its parent: while it is stopped, it would not notice."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _outcome(session: Session, method: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:

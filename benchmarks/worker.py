@@ -30,7 +30,7 @@ class Worker:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
             command, cwd=HERE.parent, env=environment, pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         theirs.close()
         self.import_seconds: float = self.call("start", engine, threads)
