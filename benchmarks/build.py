@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.files import ModelFile, cache_folder, finish_folder, read_facts, start_folder
+from benchmarks.files import cache_folder, finish_folder, start_folder
 from benchmarks.workloads import Workload
 
 EXPORT_BATCH = 2
@@ -26,17 +26,9 @@ def make_module(workload: Workload) -> nn.Module:
     return make().eval()
 
 
-def model_file(workload: Workload) -> ModelFile:
-    """The workload's files, written unless they are there."""
-    sources = f"models/{workload.family}.py", "models/layers.py", "models/sequence.py", "build.py"
-    folder = cache_folder(workload.name, workload, *sources)
-    if not folder.exists():
-        _write(workload, folder)
-    facts = read_facts(folder)
-    return ModelFile(folder / "model.onnx", folder / facts["trainable"], facts)
-
-
-def _write(workload: Workload, folder: Path) -> None:
+def write_model(workload: Workload) -> None:
+    """Write the workload's files to where `find_model` looks for them."""
+    folder = cache_folder(workload)
     module, draft = make_module(workload), start_folder(folder)
     family = import_module(f"benchmarks.models.{workload.family}")
     write = getattr(family, "write", None)  # families that torch's exporter cannot write

@@ -8,8 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workloads import Workload
+
 HERE = Path(__file__).parent
 CACHE = HERE.parent / "temp" / "benchmarks"
+
+FACTS = "facts.json"
+
+SHARED_SOURCES = ("build.py", "models/layers.py", "models/sequence.py")
+"""What the files of all families depend on."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,21 @@ class ModelFile:
     facts: dict[str, Any]
 
 
-def cache_folder(name: str, settings: object, *sources: str) -> Path:
-    """The folder of what the files `sources`, relative to this one, make of the settings."""
-    digest = hashlib.sha256(f"{version('torch')} {settings}".encode())
-    for source in sources:
+def find_model(workload: Workload) -> ModelFile | None:
+    """The workload's files, if its code has written them."""
+    folder = cache_folder(workload)
+    if not folder.exists():
+        return None
+    facts = json.loads((folder / FACTS).read_text())
+    return ModelFile(folder / "model.onnx", folder / facts["trainable"], facts)
+
+
+def cache_folder(workload: Workload) -> Path:
+    """The folder of what this code makes of the workload."""
+    digest = hashlib.sha256(f"{version('torch')} {workload}".encode())
+    for source in (f"models/{workload.family}.py", *SHARED_SOURCES):
         digest.update((HERE / source).read_bytes())
-    return CACHE / f"{name}-{digest.hexdigest()[:12]}"
+    return CACHE / f"{workload.name}-{digest.hexdigest()[:12]}"
 
 
 def start_folder(folder: Path) -> Path:
@@ -39,12 +55,8 @@ def start_folder(folder: Path) -> Path:
 
 def finish_folder(draft: Path, folder: Path, facts: dict[str, Any]) -> None:
     """Note the facts and give the folder its name: it is complete, and older ones are gone."""
-    (draft / "facts.json").write_text(json.dumps(facts, indent=1))
+    (draft / FACTS).write_text(json.dumps(facts, indent=1))
     for older in folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*"):
         if older != draft:
             shutil.rmtree(older)
     draft.rename(folder)
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "facts.json").read_text())

@@ -102,7 +102,7 @@ def serve(connection: Connection) -> None:
     """Answer calls until the parent closes its end."""
     end_with_parent()
     session = Session()
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError):
         while True:
             method, arguments = connection.recv()
             connection.send(_outcome(session, method, arguments))

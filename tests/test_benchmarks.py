@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.build import model_file
 from benchmarks.chart import write_chart
-from benchmarks.measure import Contest, Plan, Row
+from benchmarks.measure import Contest, Plan, Row, build
 from benchmarks.report import to_markdown, write_json
 from benchmarks.targets import evaluate
 from benchmarks.workloads import CHAINS
@@ -21,7 +20,7 @@ MACHINE = {
 def test_engines_take_turns_until_their_results_differ():
     workload = CHAINS[1_000]
     plan = Plan([workload], ["hetu", "onnxruntime"], runs=2, note=lambda _: None)
-    model = model_file(workload)
+    model = build(plan, workload)
     with Contest([*plan.engines, "missing"], 1) as contest:
         assert set(contest.ask("load", workload, model)) == {"hetu", "onnxruntime"}
         results = contest.ask("run", workload, 3)

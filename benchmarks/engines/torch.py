@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from benchmarks.build import export, make_module, model_file
+from benchmarks.build import export, make_module, write_model
 from benchmarks.engines import MOMENTUM, RATE
 from benchmarks.files import ModelFile
 from benchmarks.workloads import Feeds, Workload
@@ -22,9 +22,9 @@ class Engine:
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
-    def build(self, workload: Workload) -> ModelFile:
+    def build(self, workload: Workload) -> None:
         """Write the workload's files."""
-        return model_file(workload)
+        write_model(workload)
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The module in this engine's form."""
