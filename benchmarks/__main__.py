@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += STUDIES[study](plan)
         if options.out is not None:
             _write(rows, facts, options.out)
-    print(to_markdown(rows, facts))
+    print(to_markdown(rows, facts, details=False))
 
 
 def _write(rows: Sequence[Row], facts: dict[str, Any], folder: Path) -> None:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from benchmarks.engines import NAMES
 from benchmarks.measure import Row
-from benchmarks.targets import Outcome, evaluate
+from benchmarks.targets import Outcome, cases_of, evaluate
 
 VERDICTS = {True: "met", False: "missed", None: "not measured"}
 
@@ -25,13 +25,15 @@ def write_json(rows: Sequence[Row], machine: dict[str, Any], path: Path) -> None
     path.write_text(json.dumps(content, indent=1))
 
 
-def to_markdown(rows: Sequence[Row], machine: dict[str, Any]) -> str:
-    """The machine, the targets and a table for each study."""
+def to_markdown(rows: Sequence[Row], machine: dict[str, Any], *, details: bool = True) -> str:
+    """The machine, the targets and a table for each study; medians and counts are details."""
     parts = ["# Benchmarks", *_machine(machine), "## Targets", _targets(evaluate(rows))]
+    parts += ["Each engine's fastest run, and in brackets its figure over hetu's."]
     for study in dict.fromkeys(row.study for row in rows):
         chosen = [row for row in rows if row.study == study]
-        parts += [f"## {study[0].upper()}{study[1:]}", _table(chosen, machine), *_problems(chosen)]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {study[0].upper()}{study[1:]}", _overview(study, chosen, machine)]
+        parts += [*_problems(chosen), *([_folded(_details(chosen, machine))] if details else [])]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _machine(machine: dict[str, Any]) -> Iterator[str]:
@@ -56,30 +58,45 @@ def _targets(outcomes: Sequence[Outcome]) -> str:
     return _markdown(rows, ["", "target", "measured", ""])
 
 
-def _table(rows: Sequence[Row], machine: dict[str, Any]) -> str:
-    """Each case with its engines' minima and medians, and hetu's time over each rival's."""
-    best = {}
-    for row in rows:
-        if row.values and row.engine == "hetu":
-            best[row.workload, row.batch] = row.minimum
-    lines = [_line(row, best.get((row.workload, row.batch)), machine) for row in rows if row.values]
-    header = ["workload", "batch", "engine", "minimum", "median", "runs", "/ hetu", "GFLOP/s", ""]
-    return _markdown(lines, header)
+def _overview(study: str, rows: Sequence[Row], machine: dict[str, Any]) -> str:
+    """A line for each case, a column for each engine."""
+    engines = list(dict.fromkeys(row.engine for row in rows if row.values))
+    cases = cases_of(rows, study)
+    counted = any(row.facts.get("flops") for row in rows)
+    lines = []
+    for (workload, batch), found in cases.items():
+        hetu = found.get("hetu")
+        cells = [_cell(found.get(engine), hetu) for engine in engines]
+        speed = [" ".join(_speed(hetu, machine))] if counted and hetu else [""] * counted
+        lines.append([workload, str(batch), *cells, *speed])
+    names = [NAMES.get(engine, engine) for engine in engines]
+    return _markdown(lines, ["", "batch", *names, *["hetu's GFLOP/s"] * counted])
 
 
-def _line(row: Row, hetu: float | None, machine: dict[str, Any]) -> list[str]:
-    ratio = "" if hetu is None else f"{row.minimum / hetu:.2f}"
-    return [
-        row.workload, str(row.batch), NAMES.get(row.engine, row.engine), _shown(row, row.minimum),
-        _shown(row, row.median), str(len(row.values)), ratio, *_flops(row, machine),
+def _cell(row: Row | None, hetu: Row | None) -> str:
+    if row is None:
+        return ""
+    ratio = "" if hetu is None or row is hetu else f" ({row.minimum / hetu.minimum:.2f})"
+    return f"{_shown(row, row.minimum)}{ratio}"
+
+
+def _details(rows: Sequence[Row], machine: dict[str, Any]) -> str:
+    lines = [
+        [row.workload, str(row.batch), NAMES.get(row.engine, row.engine),
+         _shown(row, row.minimum), _shown(row, row.median), str(len(row.values)),
+         *_speed(row, machine)]
+        for row in rows
+        if row.values
     ]  # fmt: skip
+    header = ["", "batch", "engine", "minimum", "median", "runs", "GFLOP/s", "of the best"]
+    return _markdown(lines, header)
 
 
 def _shown(row: Row, value: float) -> str:
     return f"{1e3 * value:.3f} ms" if row.unit == "s" else f"{value / 2**20:.1f} MiB"
 
 
-def _flops(row: Row, machine: dict[str, Any]) -> tuple[str, str]:
+def _speed(row: Row, machine: dict[str, Any]) -> tuple[str, str]:
     """Operations a second, and the part of the machine's best."""
     if not row.facts.get("flops"):
         return "", ""
@@ -97,5 +114,9 @@ def _problems(rows: Sequence[Row]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
+def _folded(table: str) -> str:
+    return f"<details><summary>minima, medians, runs</summary>\n\n{table}\n\n</details>"
+
+
 def _markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    return tabulate(rows, header, "github", disable_numparse=True)
+    return tabulate(rows, header, "github", disable_numparse=True) if rows else ""

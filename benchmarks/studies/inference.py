@@ -7,7 +7,7 @@ from benchmarks.workloads import Workload
 
 ENGINES = ("hetu", "onnxruntime", "openvino", "torch", "torch_channels_last")
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """Of the largest number: what float32 may lose in tens of layers that sum thousands of terms."""
 
 
