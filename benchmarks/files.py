@@ -15,16 +15,24 @@ CACHE = HERE.parent / "temp" / "benchmarks"
 
 FACTS = "facts.json"
 
+FORMS = ("path", "trainable", "older")
+"""The files that the facts name."""
+
 SHARED_SOURCES = ("build.py", "models/layers.py", "models/sequence.py")
 """What the files of all families depend on."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A written model: `path` as exported by default, `trainable` with its batch norms kept."""
+    """A written model.
+
+    `path` is as exported by default, `trainable` has its batch norms kept, `older` is at an opset
+    that importers know whose development has ended.
+    """
 
     path: Path
     trainable: Path
+    older: Path
     facts: dict[str, Any]
 
 
@@ -34,7 +42,7 @@ def find_model(workload: Workload) -> ModelFile | None:
     if not folder.exists():
         return None
     facts = json.loads((folder / FACTS).read_text())
-    return ModelFile(folder / "model.onnx", folder / facts["trainable"], facts)
+    return ModelFile(*(folder / facts[form] for form in FORMS), facts)
 
 
 def cache_folder(workload: Workload) -> Path:

@@ -70,14 +70,8 @@ def test_the_report_has_every_figure(tmp_path):
     text = to_markdown(ROWS, MACHINE)
     assert "- mlp x8, OpenVINO: it failed" in text
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    assert [
-        "cnn",
-        "1",
-        "1000.000 ms",
-        "1500.000 ms (1.50)",
-        "500.000 ms (0.50)",
-        "0.5 50%",
-    ] in lines
+    cells = ["1000.000 ms", "1500.000 ms (1.50)", "500.000 ms (0.50)", "0.5 50%"]
+    assert ["cnn", "1", *cells] in lines
     assert ["cnn", "1", "hetu", "1000.000 ms", "2000.000 ms", "3", "0.5", "50%"] in lines
     write_json(ROWS, MACHINE, tmp_path / "results.json")
     content = json.loads((tmp_path / "results.json").read_text())

@@ -9,6 +9,7 @@ STUDIES: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "inference": inference.measure,
     "training": training.measure,
     "import": fresh.measure_import,
+    "older-import": fresh.measure_older_import,
     "export": export.measure,
     "memory": fresh.measure_memory,
     "chain": chain.measure,

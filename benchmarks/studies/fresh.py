@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.files import ModelFile
@@ -10,6 +11,7 @@ from benchmarks.worker import EngineError, Worker
 from benchmarks.workloads import CHAINS, LARGE, Workload
 
 IMPORTERS = ("hetu", "onnxruntime", "openvino", "onnx2torch")
+OLDER_IMPORTERS = ("hetu", "onnx2torch")
 LIGHT = ("hetu", "onnxruntime")
 MEMORY_RUNS = 3
 
@@ -17,19 +19,28 @@ MEMORY_RUNS = 3
 def measure_import(plan: Plan) -> Iterator[Row]:
     """Seconds of the library's import, from the file to a ready model, and to the first result."""
     for workload in plan.workloads:
-        yield from _import_rows(plan, "import", workload, IMPORTERS)
+        model = build(plan, workload)
+        yield from _import_rows(plan, "import", workload, model, IMPORTERS)
+
+
+def measure_older_import(plan: Plan) -> Iterator[Row]:
+    """The same of files at an older opset, which onnx2torch knows."""
+    for workload in plan.workloads:
+        model = build(plan, workload)
+        model = replace(model, path=model.older)
+        yield from _import_rows(plan, "older import", workload, model, OLDER_IMPORTERS)
 
 
 def measure_scale(plan: Plan) -> Iterator[Row]:
     """The same, by how many nodes a model has."""
     for workload in CHAINS.values():
-        yield from _import_rows(plan, "scale", workload, LIGHT)
+        yield from _import_rows(plan, "scale", workload, build(plan, workload), LIGHT)
 
 
 def _import_rows(
-    plan: Plan, study: str, workload: Workload, engines: tuple[str, ...]
+    plan: Plan, study: str, workload: Workload, model: ModelFile, engines: tuple[str, ...]
 ) -> Iterator[Row]:
-    model, batch = build(plan, workload), workload.batches[0]
+    batch = workload.batches[0]
     for engine, outcomes in _in_turns(plan, workload, engines, "first_result", model, batch):
         name = workload.name
         if isinstance(outcomes, str):
