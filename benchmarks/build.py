@@ -91,11 +91,12 @@ def _is_variadic(module: nn.Module) -> bool:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """What the exporters have to say is none of the benchmark's results."""
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        logging.disable(logging.WARNING)
+        stack.callback(logging.disable, logging.NOTSET)
         yield
-    logging.disable(logging.NOTSET)
 
 
 def count_flops(module: nn.Module, workload: Workload) -> float:
