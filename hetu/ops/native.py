@@ -43,6 +43,40 @@ def _find() -> Any:
 _ONEDNN = _find()
 
 
+def momentum_step(
+    params: list[Tensor],
+    gradients: list[Tensor],
+    velocities: list[Tensor],
+    momentum: float,
+    rate: float,
+    decay: float,
+) -> None:
+    """`v = momentum*v - rate*(g + decay*p); p += v`, in one pass over memory where torch has it.
+
+    torch's fused step is `b = momentum*b + (1 - dampening)*g; p -= lr*b`: with a dampening of
+    `1 + rate` and a rate of -1, its buffer is the velocity. It takes contiguous tensors of one type.
+    """
+    fused = getattr(torch, "_fused_sgd_", None)
+    if fused is not None and _are_alike([*params, *gradients, *velocities]):
+        fused(
+            params, gradients, velocities, weight_decay=decay, momentum=momentum, lr=-1.0,
+            dampening=1 + rate, nesterov=False, maximize=False, is_first_step=False,
+        )  # fmt: skip
+        return
+    if decay:
+        gradients = torch._foreach_add(gradients, params, alpha=decay)  # pyright: ignore
+    torch._foreach_mul_(velocities, momentum)
+    torch._foreach_sub_(velocities, gradients, alpha=rate)
+    torch._foreach_add_(params, velocities)
+
+
+def _are_alike(tensors: list[Tensor]) -> bool:
+    first = tensors[0]
+    return first.dtype in (torch.float32, torch.float64) and all(
+        t.dtype is first.dtype and t.device == first.device and t.is_contiguous() for t in tensors
+    )
+
+
 def is_packable(weight: Tensor) -> bool:
     """Whether oneDNN takes weights like these."""
     return (
