@@ -14,6 +14,7 @@ from hetu.runtime.compile import Compiler
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.precision import Precision, are_finite
 from hetu.runtime.prepare import prepare, with_fed
 from hetu.runtime.results import as_declared, independent, storages
 from hetu.runtime.update import FeedSource, Update
@@ -37,11 +38,13 @@ class SubExecutor:
         device: torch.device,
         generator: torch.Generator,
         inference: bool | None,
+        precision: Precision,
     ) -> None:
         self.name = name
         self.evaluated = list(evaluated)
         self.inference = inference
         self._store = store
+        self._precision = precision
         self._context = Context(generator=generator, device=device, sparse=True)
         self._outputs = [item for item in evaluated if isinstance(item, Value)]
         self._updates = [item for item in evaluated if isinstance(item, Update)]
@@ -88,17 +91,22 @@ class SubExecutor:
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
         self._context.updates.clear()
+        self._context.overflows.clear()
+        precision, variables = self._precision, self.graph.initializers
+        self._context.loss_scale = precision.loss_scale and precision.loss_scale.scale
+        autocast = precision.autocast(self._context.device, variables)
         try:
-            with torch.set_grad_enabled(differentiates):
+            with torch.set_grad_enabled(differentiates), autocast:
                 results = function(feeds, parameters)
         except Exception as error:
             raise explain(error, compiler.sources) from error
         shared = self._store.storages | storages(feeds) | compiler.constant_storages
-        typed = map(as_declared, results, self._outputs)
+        restored = map(precision.restored, results, self._outputs)
+        typed = map(as_declared, restored, self._outputs)
         values = iter([independent(result, shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
-            self._store.count_run(self.graph.initializers)
+            self._store.count_run(variables)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
     def source(self, inference: bool | None) -> str:
@@ -108,11 +116,22 @@ class SubExecutor:
 
     def _apply(self, results: Sequence[Any]) -> None:
         self._store.replace(self._context.updates.values())
+        is_finite = self._take_note()
         start = 0
         for update in self._updates:
             count = len(update.needed)
-            update.apply(self._store, results[start : start + count])
+            if is_finite or not update.trains:
+                update.apply(self._store, results[start : start + count])
             start += count
+
+    def _take_note(self) -> bool:
+        """Whether the gradients are finite, where losses are scaled; adapts the scale if not."""
+        scale = self._precision.loss_scale
+        if scale is None or not any(update.trains for update in self._updates):
+            return True
+        is_finite = are_finite(self._context.overflows)
+        scale.update(is_finite)
+        return is_finite
 
     def _compile(
         self, inference: bool | None, overridden: tuple[Value, ...] = ()
