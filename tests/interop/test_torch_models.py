@@ -146,7 +146,7 @@ def make_targets(module: nn.Module, given: Inputs) -> dict[int, torch.Tensor]:
 
 
 def trainer(
-    model: LoadedModel, targets: dict[int, torch.Tensor]
+    model: LoadedModel, targets: dict[int, torch.Tensor], precision: str = "fp32"
 ) -> tuple[ht.Executor, dict[int, ht.Value]]:
     """An executor that trains the model, and the feeds for the targets."""
     outputs = list(model.outputs.values())
@@ -155,7 +155,8 @@ def trainer(
     loss = sum((ht.op.ReduceMean(d * d, keepdims=0) for d in apart[1:]),
                ht.op.ReduceMean(apart[0] * apart[0], keepdims=0))  # fmt: skip
     train_op = ht.optim.SGDOptimizer(RATE).minimize(loss)
-    return ht.Executor({"train": [loss, train_op], "eval": outputs}), fed
+    lists = {"train": [loss, train_op], "eval": outputs}
+    return ht.Executor(lists, precision=precision), fed
 
 
 def train(module: nn.Module, given: Inputs, targets: dict[int, torch.Tensor]) -> list[float]:
