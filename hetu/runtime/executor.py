@@ -9,12 +9,14 @@ import torch
 
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
+from hetu.passes.fusion import Note
 from hetu.random import next_seed
 from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.precision import Precision
+from hetu.runtime.prepared import Preparer
 from hetu.runtime.subexecutor import Evaluated, SubExecutor
 from hetu.runtime.update import Update
 
@@ -35,14 +37,16 @@ class Executor:
     name. All subgraphs share the variables. A subgraph with a train operator runs in training mode
     (dropout, batch statistics), others in inference mode; `inference` overrides this, and
     `inference=None` leaves it to what the file says of each node. `ctx` is the device, `seed` makes
-    initial values and random operators reproducible.
+    initial values and random operators reproducible. Without `optimize`, every node runs as it
+    stands in the graph.
 
     `precision` is what is computed in: "fp32", the types that the graph states; "bf16" or "fp16",
-    mixed precision by torch's autocast, which lowers products and convolutions of float32. Values
-    of other types stay as they are: a model in float16 runs in float16 whatever the precision.
-    Variables, gradients of variables, checkpoints, exports and results keep the graph's types. With
-    "fp16", losses are scaled while gradients are taken: a run whose gradients are not finite trains
-    nothing and halves the scale, as in `torch.amp.GradScaler`; checkpoints hold the scale.
+    mixed precision by torch's autocast, which lowers products and convolutions, as without
+    `optimize`. A graph with variables in 16 bits, such as a model in float16, has chosen by itself
+    and computes in its own types. Variables, their gradients, checkpoints, exports and results keep
+    the graph's types. With "fp16", losses are scaled while gradients are taken: a run whose
+    gradients are not finite trains nothing and halves the scale, as in `torch.amp.GradScaler`;
+    checkpoints hold the scale.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Executor:
         seed: int | None = None,
         inference: Any = _AUTOMATIC,
         precision: str = "fp32",
+        optimize: bool = True,
         **options: Any,
     ) -> None:
         _check_options(options)
@@ -71,6 +76,8 @@ class Executor:
         leaves = graph_of(needed).initializers
         variables = [value for value in leaves if not value.constant]
         self.store = ParameterStore(variables, self.device, np.random.default_rng(self.seed))
+        self._preparer = Preparer(self.store, self.device)
+        self._optimize = optimize
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(
@@ -105,6 +112,14 @@ class Executor:
         """The Python source that runs a subgraph."""
         subgraph = self.subexecutor[name]
         return subgraph.source(subgraph.inference)
+
+    def explain(self, name: str = "default") -> list[Note]:
+        """What was made faster in a subgraph, and what was not and why.
+
+        Before the first run, shapes are not known, and some reasons say so.
+        """
+        subgraph = self.subexecutor[name]
+        return subgraph.explain(subgraph.inference)
 
     def get_batch_num(self, name: str = "default") -> int | None:
         """How many batches the data loaders of a subgraph have in an epoch."""
@@ -160,8 +175,9 @@ class Executor:
         trains = any(isinstance(item, Update) and item.trains for item in items)
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(
-            name, items, self.store, self.device, self._generator, inference, self._precision
-        )
+            name, items, self.store, self.device, self._generator, inference, self._precision,
+            self._preparer, self._optimize and self._precision.dtype is None,
+        )  # fmt: skip
 
     def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:
         items = _flatten(eval_node_list)
