@@ -1,6 +1,7 @@
 """Models of torch's exporters: results, gradients, training, export, against torch itself."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,11 @@ from tests.interop.zoo.cases import Case, Exported, expected, parameters
 from tests.support.compare import assert_same_model
 
 STEPS, RATE = 20, 0.02
+
+
+def exporter(parameters: dict[str, Any]) -> str:
+    """The exporter of a test, as the README calls it."""
+    return f"torch.onnx.export(dynamo={parameters['exported'].exporter.startswith('dynamo')})"
 
 
 @pytest.fixture(scope="module", params=parameters())
@@ -40,6 +46,7 @@ def arrays(results: list[torch.Tensor]) -> list[np.ndarray]:
     return [result.detach().numpy() for result in results]
 
 
+@pytest.mark.verifies("results", "sizes", "export", exporter=exporter)
 def test_results(exported: Exported, tmp_path: Path) -> None:
     """One executor takes every size; what it exports again is the file."""
     model = load_onnx(exported.path)
@@ -56,6 +63,7 @@ def test_results(exported: Exported, tmp_path: Path) -> None:
     onnx.checker.check_model(str(again), full_check=True)
 
 
+@pytest.mark.verifies("gradients", exporter=exporter)
 def test_gradients(exported: Exported) -> None:
     """Those of all parameters, wherever the exporter put them, are torch's own."""
     account, given = exported.account, exported.architecture.inputs
@@ -96,6 +104,7 @@ def initializer_gradients(
     return dict(zip(names, results, strict=True))
 
 
+@pytest.mark.verifies("training", exporter=exporter)
 def test_training(exported: Exported, tmp_path: Path) -> None:
     """SGD goes the way that it goes in torch, statistics included; the export is the result."""
     account = exported.account
