@@ -14,6 +14,10 @@ Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
 
 
+END = np.iinfo(np.int64).max
+"""Where a Slice goes on to the end."""
+
+
 class InconvertibleError(Exception):
     """A node has no form in the version wanted; the message says why, `step` at which step."""
 
@@ -139,6 +143,14 @@ class Rewrite:
         )
         values = self._add(node, [True] * outputs)
         return values[0] if outputs == 1 else values
+
+    def cast(self, value: Value, element: DType) -> Value:
+        """A tensor as one of another type."""
+        return self.op("Cast", value, to=element.code)
+
+    def sizes(self, value: Value, start: int, end: int = END) -> Value:
+        """A tensor's dimensions from one axis to another, when it runs."""
+        return self.op("Slice", self.op("Shape", value, version=13), [start], [end], version=13)
 
     def keep(
         self,
