@@ -1,6 +1,6 @@
 """What onnx's schemas say of operators and of the types of values, for conversions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -37,6 +37,7 @@ class OnnxSchemas:
 
     def __init__(self, types: Mapping[Value, ValueType]) -> None:
         self._types: dict[Value, ValueType | None] = dict(types)
+        self._same: dict[Value, Value] = {}
 
     def versions(self, domain: str, op_type: str) -> Sequence[Signature]:
         """Every version of an operator, oldest first."""
@@ -44,6 +45,7 @@ class OnnxSchemas:
 
     def type_of(self, value: Value) -> ValueType | None:
         """A value's type as far as it is stated or can be inferred."""
+        value = self._origin(value)
         pending = [value]
         while pending:
             current = pending[-1]
@@ -52,7 +54,7 @@ class OnnxSchemas:
                 self._types.setdefault(current, current.type)
                 pending.pop()
                 continue
-            missing = [v for v in dependencies(node) if v not in self._types]
+            missing = [v for v in map(self._origin, dependencies(node)) if v not in self._types]
             if missing:
                 pending.extend(missing)
             else:
@@ -72,12 +74,21 @@ class OnnxSchemas:
         """Note what is known of a value that does not say its type itself."""
         self._types[value] = _better(value.type, value_type)
 
+    def same(self, new: Iterable[Value | None], old: Iterable[Value | None]) -> None:
+        """Note that some values take the place of others, and so are of their types."""
+        for value, origin in zip(new, old, strict=False):
+            if value is not None and origin is not None:
+                self._same[value] = self._origin(origin)
+
     def body(self, node: Node, version: int) -> Function | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()
         proto = GraphWriter(names, _data, HeldData(None)).node(node)
         types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
         return schema_body(proto, node.version, types, version)
+
+    def _origin(self, value: Value) -> Value:
+        return self._same.get(value, value)
 
     def _infer(self, node: Node) -> None:
         """Note the types of a node's outputs: what values say themselves goes first."""
@@ -106,7 +117,7 @@ class OnnxSchemas:
             types = onnx.shape_inference.infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, node.version, domain),
                 GraphWriter(names, _data, HeldData(None)).node(node),
-                {names[v]: write_type(self._types[v]) for v in used},
+                {names[v]: write_type(self._types[self._origin(v)]) for v in used},
                 {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
                 opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
             )

@@ -24,7 +24,7 @@ from hetu.passes.opset.rewrite import InconvertibleError, Rewrite, as_outputs
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
 from hetu.passes.opset.unused import unused_outputs, without_unused
-from hetu.types import short_domain
+from hetu.types import Dim, TensorType, short_domain
 
 OLDEST_TARGET = 13
 """Rules lead down to this opset of ai.onnx and no further."""
@@ -170,7 +170,7 @@ class Conversion:
         if not any(value in self._values for value in node.inputs):
             return node
         inputs = tuple(v and self._values.get(v, v) for v in node.inputs)
-        return _copy(node, node.outputs, inputs=inputs)
+        return self._copy(node, node.outputs, inputs=inputs)
 
     def _next_step(self, node: Node) -> _Step | None:
         domain = short_domain(node.domain)
@@ -216,6 +216,7 @@ class Conversion:
             if body is None:
                 raise error.at(_step_name(node, step)) from None
             return self._expanded(node, body)
+        self._schemas.same(results, node.outputs)
         known = set(dependencies(node))
         for made in rewrite.nodes:
             for value in dependencies(made):
@@ -258,7 +259,7 @@ class Conversion:
                 for v, old in zip(node.outputs, names, strict=True)
             ]
             changes = {"version": version, "attributes": attributes, "inputs": inputs}
-            node = _copy(node, outputs, name=name, **changes)
+            node = self._copy(node, outputs, name=name, **changes)
         scope.nodes.append(node)
         return node.outputs
 
@@ -287,21 +288,40 @@ class Conversion:
         path = f"{scope.path}{describe(node)} {name} / "
         if attribute.kind == "graph":
             graph = self._graph(attribute.value, path, scope.is_function)
-            return attribute if graph is attribute.value else replace(attribute, value=graph)
+            if graph is attribute.value:
+                return attribute
+            if node.op_type == "Scan":
+                graph = self._with_output_types(graph, attribute.value)
+            return replace(attribute, value=graph)
         graphs = tuple(self._graph(g, path, scope.is_function) for g in attribute.value)
         return replace(attribute, value=graphs)
 
 
-def _copy(node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
-    """The node with other fields and with outputs like those given."""
-    copy = replace(node, **changes, serial=next_serial())
-    return add_outputs(
-        copy,
-        [
+    def _copy(self, node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
+        """The node with other fields and with outputs like those given."""
+        copy = replace(node, **changes, serial=next_serial())
+        made = [
             v and replace(v, node=copy, index=index, serial=next_serial())
             for index, v in enumerate(outputs)
-        ],
-    )
+        ]
+        self._schemas.same(made, node.outputs)
+        return add_outputs(copy, made)
+
+    def _with_output_types(self, graph: Graph, original: Graph) -> Graph:
+        """ONNX Runtime wants to know the ranks of what a scan carries, and cannot always tell."""
+        pairs = zip(graph.outputs, original.outputs, strict=True)
+        types = ((new, old and self._schemas.type_of(old)) for new, old in pairs)
+        described = {
+            value: replace(value, type=TensorType(known.dtype, _whole(known.shape)))
+            for value, known in types
+            if value is not None and value.shape is None and isinstance(known, TensorType)
+        }
+        return replace(graph, described={**graph.described, **described})
+
+
+def _whole(shape: Sequence[Dim] | None) -> tuple[Dim, ...] | None:
+    """A shape without names, which may mean something else around it."""
+    return shape and tuple(dim if isinstance(dim, int) else None for dim in shape)
 
 
 def _is_named(node: Node, names: Sequence[Value | None]) -> bool:

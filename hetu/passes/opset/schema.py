@@ -1,6 +1,6 @@
 """What a conversion knows of operators and values; `hetu.onnx` supplies it from onnx's schemas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +76,10 @@ class Schemas(Protocol):
 
     def assume(self, value: Value, value_type: ValueType | None) -> None:
         """Note what is known of a value that does not say its type itself."""
+        ...
+
+    def same(self, new: Iterable[Value | None], old: Iterable[Value | None]) -> None:
+        """Note that some values take the place of others, and so are of their types."""
         ...
 
     def body(self, node: Node, version: int) -> Function | None:
