@@ -16,6 +16,7 @@ from hetu.passes.inline import expand
 from hetu.passes.opset import Formal, Setting, Signature
 from hetu.passes.opset.rewrite import constant_data
 from hetu.types import (
+    DTYPES,
     AttributeKind,
     DType,
     OptionalType,
@@ -38,6 +39,7 @@ class OnnxSchemas:
     def __init__(self, types: Mapping[Value, ValueType]) -> None:
         self._types: dict[Value, ValueType | None] = dict(types)
         self._same: dict[Value, Value] = {}
+        self._names: dict[Value, str] = {}
 
     def versions(self, domain: str, op_type: str) -> Sequence[Signature]:
         """Every version of an operator, oldest first."""
@@ -63,8 +65,35 @@ class OnnxSchemas:
         return self._types[value]
 
     def type_name(self, value: Value) -> str | None:
-        """A value's type as schemas spell it."""
-        return _type_name(self.type_of(value))
+        """A value's type as schemas spell it; what they say of it goes before inference."""
+        alike, name = [self._origin(value)], None
+        while name is None:
+            source = self._names.get(alike[-1]) or self._by_schema(alike[-1])
+            if isinstance(source, Value):
+                alike.append(self._origin(source))
+                continue
+            name = source or _type_name(self.type_of(alike[-1]))
+            if name is None:
+                return None
+        self._names.update(dict.fromkeys(alike, name))
+        return name
+
+    def _by_schema(self, value: Value) -> Value | str | None:
+        """The type's name, or an input of the node that is of the same type."""
+        node = value.node
+        known = _type_name(self._types.get(value) or value.type)
+        if known is not None or node is None or any(node.graphs):
+            return known
+        formal = _formal_of(node, value.index)
+        if formal is None:
+            return None
+        if len(formal.types) == 1:
+            return next(iter(formal.types))
+        return next(_inputs_like(node, formal), None)
+
+    def element(self, value: Value) -> DType | None:
+        """A tensor's element type; None where it is unknown or the value is no tensor."""
+        return _elements().get(self.type_name(value) or "")
 
     def dtype_name(self, element: DType) -> str:
         """How schemas spell a tensor's type."""
@@ -171,6 +200,33 @@ def _type_name(value_type: ValueType | None) -> str | None:
             inner = _type_name(element)
             return inner and f"optional({inner})"
     return None
+
+
+@cache
+def _elements() -> Mapping[str, DType]:
+    return {_dtype_name(element): element for element in DTYPES}
+
+
+def _inputs_like(node: Node, formal: Formal) -> Iterator[Value]:
+    """The inputs that are of the type of an output."""
+    signature = _signature_of(node)
+    for index, value in enumerate(node.inputs):
+        given = signature and signature.input_at(index)
+        if value is not None and given and given.constraint == formal.constraint:
+            yield value
+
+
+def _formal_of(node: Node, index: int) -> Formal | None:
+    signature = _signature_of(node)
+    return signature and signature.output_at(index)
+
+
+def _signature_of(node: Node) -> Signature | None:
+    """What the schema says of a node that no function of the model runs."""
+    if node.function is not None and node.function.local:
+        return None
+    versions = _histories().get((short_domain(node.domain), node.op_type), ())
+    return next((s for s in reversed(versions) if s.since <= node.version), None)
 
 
 @cache

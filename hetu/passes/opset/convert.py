@@ -18,7 +18,8 @@ from hetu.ir import (
 )
 from hetu.passes.inline import expand
 from hetu.passes.opset import rules  # noqa: F401 - registers the rules
-from hetu.passes.opset.derive import is_derivable, plain
+from hetu.passes.opset.carry import in_known_types, lost_types
+from hetu.passes.opset.derive import is_derivable, is_same_form, plain
 from hetu.passes.opset.formals import assume_formals
 from hetu.passes.opset.rewrite import InconvertibleError, Rewrite, as_outputs
 from hetu.passes.opset.rule import Direction, find_rule
@@ -54,6 +55,8 @@ class _Step:
     old: Signature
     new: Signature | None
     version: int
+    is_free: bool = False
+    """Whether the versions differ in nothing but the types that they take."""
 
     @property
     def since(self) -> int:
@@ -103,6 +106,7 @@ class Conversion:
         self._values: dict[Value | None, Value | None] = {}
         self._homes: dict[Value, _Scope] = {}
         self._unused: set[Value | None] = set()
+        self._steps: dict[tuple[str, str, int], _Step | None] = {}
 
     def graph(self, graph: Graph) -> Graph:
         """The graph; constants that only its old nodes needed are gone."""
@@ -151,17 +155,17 @@ class Conversion:
             return node.outputs
 
     def _lead(
-        self, node: Node, names: Sequence[Value | None], scope: _Scope
+        self, node: Node, names: Sequence[Value | None], scope: _Scope, is_made: bool = False
     ) -> Sequence[Value | None]:
         """Lead a node to its target; its last outputs are called after `names`."""
         node = self._over_new_inputs(node)
-        taken = self._take(node, names, scope)
+        taken = self._take(node, names, scope) or (self._fit(node) if is_made else None)
         if taken is None:
             return self._finish(node, names, scope)
         nodes, results = taken
         name_of = {result: name for result, name in zip(results, names, strict=False) if result}
         for made in nodes:
-            outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope)
+            outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope, True)
             self._values.update((a, b) for a, b in zip(made.outputs, outputs, strict=True) if a)
         kept = zip_longest(node.outputs, results[: len(node.outputs)])
         return [value and result and self._values[result] for value, result in kept]
@@ -173,21 +177,39 @@ class Conversion:
         return self._copy(node, node.outputs, inputs=inputs)
 
     def _next_step(self, node: Node) -> _Step | None:
-        domain = short_domain(node.domain)
-        target = self._targets.get(domain, node.version)
-        versions = self._schemas.versions(domain, node.op_type)
-        if target == node.version or not versions:
+        """The next step that changes more of a node than its version."""
+        version = node.version
+        while step := self._step(short_domain(node.domain), node.op_type, version):
+            if not step.is_free or step.new is None or self._loses_types(node, step.old, step.new):
+                return step
+            version = step.version
+        return None
+
+    def _step(self, domain: str, op_type: str, version: int) -> _Step | None:
+        key = domain, op_type, version
+        if key not in self._steps:
+            step = self._find_step(domain, op_type, version)
+            self._steps[key] = step and replace(step, is_free=_is_free(domain, op_type, step))
+        return self._steps[key]
+
+    def _find_step(self, domain: str, op_type: str, version: int) -> _Step | None:
+        target = self._targets.get(domain, version)
+        versions = self._schemas.versions(domain, op_type)
+        if target == version or not versions:
             return None
-        reached = [signature for signature in versions if signature.since <= node.version]
+        reached = [signature for signature in versions if signature.since <= version]
         if not reached:
             raise InconvertibleError(f"the operator exists from opset {versions[0].since} on")
-        if target > node.version:
-            later = [s for s in versions if node.version < s.since <= target]
+        if target > version:
+            later = [s for s in versions if version < s.since <= target]
             return _Step("up", reached[-1], later[0], later[0].since) if later else None
         if reached[-1].since <= target:
             return None
         older = reached[-2] if len(reached) > 1 else None
         return _Step("down", reached[-1], older, reached[-1].since - 1)
+
+    def _loses_types(self, node: Node, old: Signature, new: Signature) -> bool:
+        return any(True for _ in lost_types(self._schemas, node, old, new))
 
     def _take(self, node: Node, names: Sequence[Value | None], scope: _Scope) -> _Taken | None:
         """What takes a node's place after one step; None where it has arrived."""
@@ -196,6 +218,24 @@ class Conversion:
             return None if has_form else self._expanded(node, node.function)
         step = self._next_step(node)
         return step and self._take_step(node, step, names, scope)
+
+    def _fit(self, node: Node) -> _Taken | None:
+        """What takes the place of a node that a rule made of types its version does not take."""
+        domain = short_domain(node.domain)
+        version = self._targets.get(domain, node.version)
+        versions = self._schemas.versions(domain, node.op_type)
+        reached = [signature for signature in versions if signature.since <= version]
+        if not reached or not self._loses_types(node, versions[-1], reached[-1]):
+            return None
+        used = [value is not None for value in node.outputs]
+        rewrite = Rewrite(node, version, versions[-1], reached[-1], self._schemas, used)
+        try:
+            results = in_known_types(rewrite, node.inputs, rewrite.keep)
+        except InconvertibleError as error:
+            raise error.at(f"{node.op_type} {version}") from None
+        results = rewrite.results(results)
+        self._schemas.same(results, node.outputs)
+        return rewrite.nodes, results
 
     def _expanded(self, node: Node, function: Function) -> _Taken:
         nodes, results = expand(node, function)
@@ -296,7 +336,6 @@ class Conversion:
         graphs = tuple(self._graph(g, path, scope.is_function) for g in attribute.value)
         return replace(attribute, value=graphs)
 
-
     def _copy(self, node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
         """The node with other fields and with outputs like those given."""
         copy = replace(node, **changes, serial=next_serial())
@@ -317,6 +356,14 @@ class Conversion:
             if value is not None and value.shape is None and isinstance(known, TensorType)
         }
         return replace(graph, described={**graph.described, **described})
+
+
+def _is_free(domain: str, op_type: str, step: _Step) -> bool:
+    if step.new is None or find_rule(step.direction, domain, op_type, step.since):
+        return False
+    if step.direction == "down" and domain == "" and step.version < OLDEST_TARGET - 1:
+        return False
+    return is_derivable(domain, op_type, step.old, step.new) and is_same_form(step.old, step.new)
 
 
 def _whole(shape: Sequence[Dim] | None) -> tuple[Dim, ...] | None:

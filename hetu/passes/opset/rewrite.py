@@ -93,10 +93,10 @@ class Rewrite:
 
     def dtype(self, value: Value) -> DType:
         """A tensor's element type."""
-        found = self.type(value)
-        if not isinstance(found, TensorType) or found.dtype is None:
-            self.fail(f"{_title(value)} is no tensor of known type")
-        return found.dtype
+        found = self.schemas.element(value)
+        if found is None:
+            self.fail(f"the type of {_title(value)} is not known; state it in value_info")
+        return found
 
     def shape(self, value: Value) -> tuple[Any, ...] | None:
         """A tensor's dimensions, None where not even the rank is known."""

@@ -70,6 +70,10 @@ class Schemas(Protocol):
         """The same as schemas spell it: `tensor(float)`; None where it is unknown."""
         ...
 
+    def element(self, value: Value) -> DType | None:
+        """A tensor's element type; None where it is unknown or the value is no tensor."""
+        ...
+
     def dtype_name(self, element: DType) -> str:
         """How schemas spell a tensor's type."""
         ...

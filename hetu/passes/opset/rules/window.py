@@ -8,8 +8,7 @@ from math import prod
 import numpy as np
 
 from hetu.ir import Value
-from hetu.passes.opset.derive import plain
-from hetu.passes.opset.rewrite import END, Rewrite
+from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
 from hetu.types import FLOAT32, DType
 
