@@ -109,6 +109,11 @@ class OnnxSchemas:
             if value is not None and origin is not None:
                 self._same[value] = self._origin(origin)
 
+    def has_body(self, domain: str, op_type: str, version: int) -> bool:
+        """Whether the schema says what some nodes do in other operators."""
+        schema: Any = onnx.defs.get_schema(op_type, version, domain)
+        return schema.has_function or schema.has_context_dependent_function
+
     def body(self, node: Node, version: int) -> Function | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()

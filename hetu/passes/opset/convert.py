@@ -271,8 +271,12 @@ class Conversion:
         if step.version < OLDEST_TARGET - 1 and domain == "" and step.direction == "down":
             rewrite.fail(f"conversion leads down to opset {OLDEST_TARGET} and no further")
         if step.new is None and rule is None:
-            rewrite.fail(f"the operator exists from opset {step.since} on")
+            has_body = self._schemas.has_body(domain, node.op_type, step.old.since)
+            hint = "; sizes of its inputs that are not known would tell more" if has_body else ""
+            rewrite.fail(f"the operator exists from opset {step.since} on{hint}")
         new = step.new or step.old
+        if rule is None and new.deprecated:
+            rewrite.fail(f"the operator is deprecated from opset {step.since} of {domain} on")
         if rule is None and not is_derivable(domain, node.op_type, step.old, new):
             rewrite.fail("hetu has no rule for this step")
         results = (rule or plain)(rewrite)

@@ -86,6 +86,10 @@ class Schemas(Protocol):
         """Note that some values take the place of others, and so are of their types."""
         ...
 
+    def has_body(self, domain: str, op_type: str, version: int) -> bool:
+        """Whether some nodes of an operator can be replaced by other operators."""
+        ...
+
     def body(self, node: Node, version: int) -> Function | None:
         """What a node does in other operators, those of opset `version` where there is a choice."""
         ...

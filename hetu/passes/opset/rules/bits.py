@@ -20,8 +20,8 @@ def bit_by_bit(rewrite: Rewrite) -> Results:
         weights[-1] = -(2 ** (element.bits - 1))
     operands = [_bits(rewrite, rewrite.given(index), places) for index in (0, 1)]
     chosen = rewrite.op(rewrite.node.op_type.removeprefix("Bitwise"), *operands)
-    total = rewrite.op("ReduceSum", rewrite.op("Where", chosen, weights, [0]), [-1], keepdims=0)
-    return rewrite.cast(total, element)
+    # ONNX Runtime sums integers as doubles; a product of matrices is exact
+    return rewrite.cast(rewrite.op("MatMul", rewrite.cast(chosen, INT64), weights), element)
 
 
 for _op_type in ("BitwiseAnd", "BitwiseOr", "BitwiseXor"):
