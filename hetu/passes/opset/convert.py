@@ -372,7 +372,7 @@ def _is_free(domain: str, op_type: str, step: _Step) -> bool:
 
 def _whole(shape: Sequence[Dim] | None) -> tuple[Dim, ...] | None:
     """A shape without names, which may mean something else around it."""
-    return shape and tuple(dim if isinstance(dim, int) else None for dim in shape)
+    return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)
 
 
 def _is_named(node: Node, names: Sequence[Value | None]) -> bool:

@@ -55,24 +55,27 @@ def shift(rewrite: Rewrite) -> Results:
     if element.numpy.kind == "u" and known is not None and np.all(known < element.bits):
         return plain(rewrite)
     distance = rewrite.cast(distance, INT64)
-    is_left = rewrite.attribute("direction") == "LEFT"
     is_short = rewrite.op(
         "And",
         rewrite.op("GreaterOrEqual", distance, np.int64(0)),
         rewrite.op("Less", distance, np.int64(element.bits)),
     )
     distance = rewrite.cast(rewrite.op("Where", is_short, distance, np.int64(0)), UINT64)
-    if is_left or element.numpy.kind == "u":
-        shifted = rewrite.keep([rewrite.cast(x, UINT64), distance])
-        number = rewrite.op("Where", is_short, rewrite.cast(*shifted, INT64), np.int64(0))
-        return rewrite.cast(number, element)
+    if element.numpy.kind == "u" or rewrite.attribute("direction") == "LEFT":
+        return rewrite.cast(_shifted(rewrite, x, distance, is_short), element)
     wide = rewrite.cast(x, INT64)
     is_negative = rewrite.op("Less", wide, np.int64(0))
     magnitude = rewrite.op("Where", is_negative, _complement(rewrite, wide), wide)
-    shifted = rewrite.keep([rewrite.cast(magnitude, UINT64), distance])
-    number = rewrite.op("Where", is_short, rewrite.cast(*shifted, INT64), np.int64(0))
+    number = _shifted(rewrite, magnitude, distance, is_short)
     number = rewrite.op("Where", is_negative, _complement(rewrite, number), number)
     return rewrite.cast(number, element)
+
+
+def _shifted(rewrite: Rewrite, x: Value, distance: Value, is_short: Value) -> Value:
+    """A number that is not negative, or whose sign does not matter; nothing is left of far ones."""
+    direction = rewrite.attribute("direction")
+    shifted = rewrite.op("BitShift", rewrite.cast(x, UINT64), distance, direction=direction)
+    return rewrite.op("Where", is_short, rewrite.cast(shifted, INT64), np.int64(0))
 
 
 @down("BitCast", 26)

@@ -1,6 +1,8 @@
 """Operators of ai.onnx.ml: LabelEncoder and the ensembles of trees."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from hetu.ir import Attribute
 from hetu.passes.opset.derive import plain
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
+from hetu.types import AttributeKind
 
 ML = "ai.onnx.ml"
 _LISTS = {
@@ -27,7 +30,8 @@ def label_encoder(rewrite: Rewrite) -> Results:
     sides = ("keys_strings", "values_int64s") if is_text else ("values_strings", "keys_int64s")
     default = "default_int64" if is_text else "default_string"
     gone = ("classes_strings", *({"default_int64", "default_string"} - {default}))
-    return rewrite.keep(without=gone, **{sides[0]: labels, sides[1]: numbers})
+    made: dict[str, Any] = {sides[0]: labels, sides[1]: numbers}
+    return rewrite.keep(without=gone, **made)
 
 
 @down("LabelEncoder", 2, ML)
@@ -38,7 +42,7 @@ def category_mapper(rewrite: Rewrite) -> Results:
     numbers = attributes.get("keys_int64s") or attributes.get("values_int64s")
     if texts is None or numbers is None:
         rewrite.fail("that version maps strings to integers and integers to strings only")
-    kept = {"cats_strings": texts, "cats_int64s": numbers}
+    kept: dict[str, Any] = {"cats_strings": texts, "cats_int64s": numbers}
     gone = tuple(
         n for n in attributes if n.startswith(("keys_", "values_")) or n == "default_float"
     )
@@ -52,26 +56,39 @@ up("LabelEncoder", 4, ML)(plain)  # tensors beside the lists
 def label_encoder_of_lists(rewrite: Rewrite) -> Results:
     """Tensors of the types that lists hold become lists."""
     tensors = ("keys_tensor", "values_tensor", "default_tensor")
-    lists: dict[str, Attribute] = {}
+    lists: dict[str, Any] = {}
+    keys = (rewrite.attribute("keys_floats", ()), _array(rewrite, "keys_tensor"))
+    if any(isinstance(key, float) and math.isnan(key) for part in keys for key in part):
+        rewrite.fail("one of its keys is NaN, which that version finds by its bits")
     for name in tensors:
         if name in rewrite.node.attributes:
             lists |= _as_list(rewrite, name.removesuffix("_tensor"), rewrite.attribute(name).array)
     return rewrite.keep(without=tensors, **lists)
 
 
-def _as_list(rewrite: Rewrite, name: str, array: np.ndarray) -> Mapping[str, Attribute]:
+def _array(rewrite: Rewrite, name: str) -> Sequence[Any]:
+    tensor = rewrite.attribute(name)
+    return () if tensor is None else tensor.array.reshape(-1).tolist()
+
+
+def _as_list(rewrite: Rewrite, name: str, array: np.ndarray) -> Mapping[str, Any]:
     if array.dtype.name not in _LISTS:
         rewrite.fail(f"its {name} are of {array.dtype.name}, which that version cannot list")
     many, one = _LISTS[array.dtype.name]
     content = tuple(array.reshape(-1).tolist())
     if name == "default":
-        return {f"default_{one}": Attribute(one.replace("int64", "int"), content[0])}
-    return {f"{name}_{many}": Attribute(many.replace("int64s", "ints"), content)}
+        return {f"default_{one}": content[0]}
+    kinds: Mapping[str, AttributeKind] = {
+        "int64s": "ints",
+        "floats": "floats",
+        "strings": "strings",
+    }
+    return {f"{name}_{many}": Attribute(kinds[many], content)}
 
 
 def in_float32(rewrite: Rewrite) -> Results:
     """Numbers were float32; what a tensor holds of other ones has to be among them."""
-    lists: dict[str, object] = {}
+    lists: dict[str, Any] = {}
     tensors = [name for name in rewrite.node.attributes if name.endswith("_as_tensor")]
     for name in tensors:
         array = rewrite.attribute(name).array
