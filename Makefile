@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint format generate lock clean
+.PHONY: demo test bench lint format generate lock clean
 
 demo: .venv/examples
 	$(BIN)/python examples/digits.py
@@ -13,19 +13,28 @@ demo: .venv/examples
 test: .venv/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
+# Takes about an hour on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
+bench: .venv/onnx2torch
+	$(BIN)/python -m benchmarks --out benchmarks/results
+
 lint: .venv/test .venv/lint
-	$(BIN)/ruff check hetu tests examples tools
-	$(BIN)/ruff format --check hetu tests examples tools
+	$(BIN)/ruff check hetu tests examples tools benchmarks
+	$(BIN)/ruff format --check hetu tests examples tools benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: .venv/lint
-	$(BIN)/ruff check --fix hetu tests examples tools
-	$(BIN)/ruff format hetu tests examples tools
+	$(BIN)/ruff check --fix hetu tests examples tools benchmarks
+	$(BIN)/ruff format hetu tests examples tools benchmarks
 
 # Writes what is generated from the operators' signatures: hetu/api/op.pyi and docs/operators.md.
 generate: .venv/test
 	$(BIN)/python -m tools.generate
+
+# onnx2torch asks for torchvision, which it does without here (benchmarks/engines/onnx2torch.py).
+.venv/onnx2torch: .venv/bench
+	$(BIN)/pip install -q --no-deps onnx2torch
+	touch $@
 
 .venv/%: pyproject.toml requirements.lock | .venv
 	$(BIN)/pip install -q -e '.[$*]'

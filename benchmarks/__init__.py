@@ -1,0 +1,1 @@
+"""hetu beside what else a user would pick, measured in turns on one machine."""

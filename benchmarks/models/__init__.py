@@ -1,0 +1,1 @@
+"""The models, as torch modules with random weights: one file per family."""
