@@ -13,7 +13,7 @@ demo: .venv/examples
 test: .venv/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-# Takes about an hour on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
+# Takes about two hours on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
 bench: .venv/onnx2torch
 	$(BIN)/python -m benchmarks --out benchmarks/results
 

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", type=_names([*WORKLOADS]), default=[*WORKLOADS], help=", ".join(WORKLOADS))
     add("--engines", type=_names([*NAMES]), default=[*NAMES], help=", ".join(NAMES))
     add("--runs", type=int, default=9, help="turns of each engine (default 9)")
-    add("--fresh", type=int, default=5, help="processes, or exports, of each (default 5)")
+    add("--fresh", type=int, default=9, help="processes, or exports, of each (default 9)")
     add("--quick", action="store_true", help="3 runs, and 1 process or export of each")
     add("--threads", type=int, default=2, help="of each engine (default 2)")
     add("--out", type=Path, help="folder to write the report into")

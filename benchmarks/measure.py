@@ -18,12 +18,15 @@ REFERENCES = ("onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how long: `runs` turns of at least `seconds` each."""
+    """What is measured, and how long.
+
+    Engines have `runs` turns of at least `seconds`, or `fresh` processes or exports each.
+    """
 
     workloads: list[Workload]
     engines: list[str]
     runs: int = 9
-    fresh: int = 5
+    fresh: int = 9
     seconds: float = 0.05
     threads: int = 2
     note: Callable[[str], None] = print
