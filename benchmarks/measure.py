@@ -58,6 +58,14 @@ class Row:
     def median(self) -> float:
         return median(self.values)
 
+    def show(self, value: float) -> str:
+        """One of the values with its unit."""
+        return f"{1e3 * value:.3f} ms" if self.unit == "s" else f"{value / 2**20:.1f} MiB"
+
+    def __str__(self) -> str:
+        outcome = self.show(self.minimum) if self.values else self.problem
+        return f"{self.study} {self.workload} x{self.batch}, {self.engine}: {outcome}"
+
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file has of it."""
         known = asdict(self)
