@@ -33,6 +33,9 @@ ATTRIBUTE_KINDS: dict[str, AttributeKind] = {
 }  # fmt: skip
 """What ONNX calls the attribute that a parameter of each kind takes."""
 
+FUSED = "hetu.fused"
+"""The domain of the operators that passes put in the place of others."""
+
 LEGACY_HINT = "consumed_inputs"
 """An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
@@ -159,9 +162,10 @@ def find(domain: str, op_type: str, version: int) -> Kernel | None:
 
 
 def kernels() -> Iterator[Kernel]:
-    """Every kernel of hetu's, by domain, operator and version."""
+    """Every kernel of hetu's that models may use, by domain, operator and version."""
     for key in sorted(_registry.kernels):
-        yield from _registry.kernels[key]
+        if key[0] != FUSED:
+            yield from _registry.kernels[key]
 
 
 def custom_kernels() -> Iterator[Kernel]:

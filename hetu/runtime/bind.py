@@ -10,7 +10,7 @@ import torch
 
 from hetu.convert import to_torch
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
-from hetu.ir import Attribute, Graph, Node, Tensor, Value, describe
+from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, describe
 from hetu.ops.kinds import Context
 from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, LEGACY_HINT, Kernel, Parameter, find
 from hetu.runtime.place import placed
@@ -157,6 +157,19 @@ def _as_it_comes(attribute: Attribute, device: torch.device) -> Any:
         case "tensors":
             return tuple(to_torch(tensor.array, device) for tensor in attribute.value)
     return attribute.value
+
+
+def load_constant(value: Value, device: torch.device) -> torch.Tensor | np.ndarray:
+    """A constant's tensor; integers and single numbers stay on the host: see `place`."""
+    assert isinstance(value.data, Tensor | SparseTensor)
+    array = value.data.array
+    is_bulk = value.data.dtype.is_float and array.ndim > 0
+    return to_torch(array, device if is_bulk else None)
+
+
+def is_constant(value: Value) -> bool:
+    """Whether a value is part of the program."""
+    return value.constant and isinstance(value.data, Tensor | SparseTensor)
 
 
 def _argument(value: Value | None, parameter: Parameter | None) -> Argument:

@@ -6,18 +6,25 @@ Every identifier in it is generated here; names from a file appear nowhere.
 
 import linecache
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
 
-from hetu.convert import to_torch
 from hetu.errors import LimitError, ModelError, show
-from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, captures, dependencies
+from hetu.ir import Attribute, Graph, Node, Value, captures, dependencies
 from hetu.ops.kinds import Context
 from hetu.passes.inline import MAX_NESTING
-from hetu.runtime.bind import Argument, Call, bind, find_kernel, may_be_widened
+from hetu.runtime.bind import (
+    Argument,
+    Call,
+    bind,
+    find_kernel,
+    is_constant,
+    load_constant,
+    may_be_widened,
+)
 from hetu.runtime.results import storages
 from hetu.types import STRING, DType, ValueType, dtype
 
@@ -77,11 +84,16 @@ class Compiler:
         self._parameters = parameters
         weakref.finalize(self, _forget, self.sources)
 
-    def main(self, graph: Graph) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
-        """The function `run(feeds, parameters) -> outputs` of a whole graph."""
+    def main(
+        self, graph: Graph, computable: Collection[Value] = ()
+    ) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
+        """The function `run(feeds, parameters) -> outputs` of a whole graph.
+
+        The inputs `computable` are, whatever is said of them, of types that torch computes in.
+        """
         names = {value: f"feeds[{i}]" for i, value in enumerate(graph.inputs)}
         names |= {value: f"parameters[{i}]" for value, i in self._parameters.items()}
-        widened = {value for value in names if may_be_widened(value.dtype)}
+        widened = {v for v in names if may_be_widened(v.dtype) and v not in computable}
         return self._write(graph, "run", ("feeds", "parameters"), _Writer(self, names, widened, 0))
 
     def body(
@@ -199,7 +211,7 @@ class _Writer:
         return call
 
     def _is_widened(self, value: Value) -> bool:
-        return value in self.widened or (_is_constant(value) and may_be_widened(value.dtype))
+        return value in self.widened or (is_constant(value) and may_be_widened(value.dtype))
 
     def _mark_widened(self, node: Node, is_widened: bool) -> None:
         if is_widened:
@@ -212,7 +224,7 @@ class _Writer:
         return f"({''.join(f'{self._body(graph)}, ' for graph in graphs)})"
 
     def _body(self, graph: Graph) -> str:
-        captured = [value for value in captures(graph) if not _is_constant(value)]
+        captured = [value for value in captures(graph) if not is_constant(value)]
         widened = {value for value in captured if value in self.widened}
         widened.update(value for value in graph.inputs if may_be_widened(value.dtype))
         body = self._compiler.body(graph, captured, widened, self._depth + 1)
@@ -235,16 +247,13 @@ class _Writer:
         if value is None:
             return "None"
         if value not in self._names:
-            if not _is_constant(value):
+            if not is_constant(value):
                 raise ModelError(f"{show(value.name)} is used where it has not been computed")
             self._names[value] = self._define("constant", self._constant(value))
         return self._names[value]
 
     def _constant(self, value: Value) -> Any:
-        """A constant's tensor; integers and single numbers stay on the host: see `place`."""
-        assert isinstance(value.data, Tensor | SparseTensor)
-        is_bulk = value.data.dtype.is_float and value.data.array.ndim > 0
-        constant = to_torch(value.data.array, self._compiler.context.device if is_bulk else None)
+        constant = load_constant(value, self._compiler.context.device)
         self._compiler.constant_storages |= storages([constant])
         return constant
 
@@ -252,10 +261,6 @@ class _Writer:
         name = f"{stem}_{next(self._defined)}"
         self.namespace[name] = target
         return name
-
-
-def _is_constant(value: Value) -> bool:
-    return value.constant and isinstance(value.data, Tensor | SparseTensor)
 
 
 def _is_int_tuple(fixed: Any) -> bool:

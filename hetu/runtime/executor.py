@@ -9,11 +9,13 @@ import torch
 
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
+from hetu.passes.fusion import Note
 from hetu.random import next_seed
 from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.prepared import Preparer
 from hetu.runtime.subexecutor import Evaluated, SubExecutor
 from hetu.runtime.update import Update
 
@@ -34,7 +36,8 @@ class Executor:
     name. All subgraphs share the variables. A subgraph with a train operator runs in training mode
     (dropout, batch statistics), others in inference mode; `inference` overrides this, and
     `inference=None` leaves it to what the file says of each node. `ctx` is the device, `seed` makes
-    initial values and random operators reproducible.
+    initial values and random operators reproducible. Without `optimize`, every node runs as it
+    stands in the graph.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Executor:
         ctx: Placement = None,
         seed: int | None = None,
         inference: Any = _AUTOMATIC,
+        optimize: bool = True,
         **options: Any,
     ) -> None:
         _check_options(options)
@@ -61,6 +65,8 @@ class Executor:
         leaves = graph_of(needed).initializers
         variables = [value for value in leaves if not value.constant]
         self.store = ParameterStore(variables, self.device, np.random.default_rng(self.seed))
+        self._preparer = Preparer(self.store, self.device)
+        self._optimize = optimize
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(
@@ -95,6 +101,14 @@ class Executor:
         """The Python source that runs a subgraph."""
         subgraph = self.subexecutor[name]
         return subgraph.source(subgraph.inference)
+
+    def explain(self, name: str = "default") -> list[Note]:
+        """What was made faster in a subgraph, and what was not and why.
+
+        Before the first run, shapes are not known, and some reasons say so.
+        """
+        subgraph = self.subexecutor[name]
+        return subgraph.explain(subgraph.inference)
 
     def get_batch_num(self, name: str = "default") -> int | None:
         """How many batches the data loaders of a subgraph have in an epoch."""
@@ -149,7 +163,10 @@ class Executor:
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
         trains = any(isinstance(item, Update) and item.trains for item in items)
         inference = not trains if self._inference is _AUTOMATIC else self._inference
-        return SubExecutor(name, items, self.store, self.device, self._generator, inference)
+        return SubExecutor(
+            name, items, self.store, self.device, self._generator, inference, self._preparer,
+            self._optimize,
+        )  # fmt: skip
 
     def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:
         items = _flatten(eval_node_list)

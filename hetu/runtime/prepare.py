@@ -9,20 +9,19 @@ from hetu.ops.kinds import Context
 from hetu.passes.fold import fold
 from hetu.passes.inline import inline
 from hetu.passes.missing import check_operators
-from hetu.passes.watch import watch, watched_values
+from hetu.passes.watch import watched_values
 from hetu.runtime.evaluate import evaluate
 
 
-def prepare(graph: Graph, context: Context, is_differentiated: bool = False) -> Graph:
+def prepare(graph: Graph, context: Context) -> Graph:
     """The copy of a graph that is compiled: without calls of functions, with constants folded.
 
-    `is_differentiated` says that gradients are taken of its results. Raises `UnsupportedError`,
-    which lists all, where it has operators that nothing can run.
+    Raises `UnsupportedError`, which lists all, where it has operators that nothing can run.
     """
     check_operators(graph)
     graph = inline(graph)
     constants = partial(evaluate, contents={}, context=context)
-    return watch(fold(graph, constants, watched_values(graph)), is_differentiated)
+    return fold(graph, constants, watched_values(graph))
 
 
 def with_fed(graph: Graph, constants: Sequence[Value]) -> Graph:

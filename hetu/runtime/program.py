@@ -10,6 +10,7 @@ from hetu.errors import UsageError
 from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
 from hetu.passes.retype import retype
+from hetu.passes.watch import watch
 from hetu.runtime.compile import Compiler
 from hetu.runtime.prepare import prepare
 from hetu.runtime.specialize import META, specialize
@@ -91,9 +92,10 @@ class Program:
     def _compile(self, setting: Setting) -> Compiled:
         context = Context(setting.training, device=setting.device)
         graph = self.graph if setting.retyped is None else retype(self.graph, *setting.retyped)
-        graph = prepare(graph, context, is_differentiated=True)
+        graph = prepare(graph, context)
         if setting.feeds is not None:
-            graph = specialize(graph, self._empty(setting, setting.feeds))
+            graph, _ = specialize(graph, self._empty(setting, setting.feeds))
+        graph = watch(graph, is_differentiated=True)
         compiler = Compiler(context, self._positions)
         inputs = tuple(map(setting.expected, self.graph.inputs))
         return Compiled(context, inputs, compiler.main(graph), compiler)

@@ -1,10 +1,10 @@
 """Computes what the shapes of the feeds decide.
 
-Tracers such as `torch.compile` know the shapes of tensors, but not what tensors hold. A graph that
-computes shapes with tensors is therefore made into one for which they are given.
+Every node is run on torch's meta device, where tensors have shapes and types but no elements. What
+comes out as a host tensor depends on shapes alone: that is what host tensors are for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,40 +12,48 @@ import torch
 from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
-from hetu.passes.fold import constant
-from hetu.runtime.bind import find_kernel
+from hetu.passes.fold import MAX_GROWN_BYTES, constant
+from hetu.runtime.bind import find_kernel, is_constant
 from hetu.runtime.evaluate import evaluate
+from hetu.types import TensorType, dtype
 
 META = torch.device("meta")
 
 
-def specialize(graph: Graph, given: Mapping[Value, Any]) -> Graph:
+def specialize(
+    graph: Graph, given: Mapping[Value, torch.Tensor], open_values: Collection[Value] = ()
+) -> tuple[Graph, dict[Value, TensorType]]:
     """The graph for feeds and variables like those given, which are on the meta device.
 
-    Every node is run there. What comes out as a host tensor depends on shapes alone: that is what
-    host tensors are for. Nodes that fail are left to be computed at run time.
+    Values that shapes decide are constants in it, and the types of all others that are known are
+    returned. Nodes that fail are left to be computed at run time: the values, which are not there,
+    decide, so that nothing is known of their results. What depends on `open_values` stays.
     """
-    known = dict(given)
+    known: dict[Value, Any] = dict(given)
     context = Context(training=True, device=META)
     values = Substitution()
     kept: list[Node] = []
+    is_open = set(open_values)
     for original in graph.nodes:
         node = values.node(original)
-        results = _run(node, known, context)
-        if results and _is_pure(node) and all(map(_is_host, results)):
-            pairs = zip(original.outputs, results, strict=False)
-            values_of = {v: constant(to_numpy(result), v) for v, result in pairs if v is not None}
-            for old, new in values_of.items():
-                values[old] = new
+        results = _run(node, known, context) or ()
+        depends = any(value in is_open for value in dependencies(original))
+        if depends:
+            is_open.update(value for value in original.outputs if value is not None)
+        if results and not depends and _is_decided(node, results):
+            for old, result in zip(original.outputs, results, strict=False):
+                if old is not None:
+                    values[old] = constant(to_numpy(result), old)
             continue
         kept.append(node)
-        pairs = zip(node.outputs, results or (), strict=False)
+        pairs = zip(node.outputs, results, strict=False)
         known.update((value, result) for value, result in pairs if value is not None)
-    return values.graph(graph, kept)
+    types = {v: _type(t) for v, t in known.items() if isinstance(t, torch.Tensor)}
+    return values.graph(graph, kept), types
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:
-    if any(value not in known and not value.constant for value in dependencies(node)):
+    if any(value not in known and not is_constant(value) for value in dependencies(node)):
         return None
     try:
         return evaluate(node, known, context)
@@ -53,10 +61,14 @@ def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[A
         return None
 
 
-def _is_pure(node: Node) -> bool:
-    """Whether a node does the same in every run."""
-    return node.function is None and "ctx" not in find_kernel(node).reserved
+def _is_decided(node: Node, results: Sequence[Any]) -> bool:
+    """Whether shapes alone decide what a node makes, in every run, and it is worth keeping."""
+    kernel = find_kernel(node)
+    if node.function is not None or kernel.is_custom or "ctx" in kernel.reserved:
+        return False
+    is_on_host = all(isinstance(r, torch.Tensor) and r.device.type == "cpu" for r in results)
+    return is_on_host and sum(r.nbytes for r in results) <= MAX_GROWN_BYTES
 
 
-def _is_host(result: Any) -> bool:
-    return isinstance(result, torch.Tensor) and result.device.type == "cpu"
+def _type(tensor: torch.Tensor) -> TensorType:
+    return TensorType(dtype(tensor.dtype), tuple(tensor.shape))

@@ -1,6 +1,6 @@
 """One named set of values to evaluate: planned once, run many times."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,12 +9,13 @@ import torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
-from hetu.passes.watch import gradient_nodes
-from hetu.runtime.compile import Compiler
+from hetu.passes.fusion import Note
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
-from hetu.runtime.prepare import prepare, with_fed
+from hetu.runtime.plan import Planner, Plans
+from hetu.runtime.prepare import with_fed
+from hetu.runtime.prepared import Preparer
 from hetu.runtime.results import as_declared, independent, storages
 from hetu.runtime.update import FeedSource, Update
 
@@ -37,6 +38,8 @@ class SubExecutor:
         device: torch.device,
         generator: torch.Generator,
         inference: bool | None,
+        preparer: Preparer,
+        optimize: bool = True,
     ) -> None:
         self.name = name
         self.evaluated = list(evaluated)
@@ -47,7 +50,9 @@ class SubExecutor:
         self._updates = [item for item in evaluated if isinstance(item, Update)]
         wanted = [*self._outputs, *(v for update in self._updates for v in update.needed)]
         self.graph = graph_of(wanted, name)
-        self._compiled: dict[_Setting, tuple[Compiler, Callable[..., Any], bool]] = {}
+        self._preparer = preparer
+        self._optimize = optimize
+        self._plans: dict[_Setting, Plans] = {}
 
     @property
     def feeds(self) -> tuple[Value, ...]:
@@ -84,16 +89,19 @@ class SubExecutor:
         overridden = tuple(
             value for value in self.graph.initializers if value in given and value.constant
         )
-        compiler, function, differentiates = self._compile(inference, overridden)
+        plans = self._plans_for(inference, overridden)
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
+        plan = plans.find(feeds)
+        prepared = self._preparer.update(plan.preparation, parameters)
         self._context.updates.clear()
         try:
-            with torch.set_grad_enabled(differentiates):
-                results = function(feeds, parameters)
+            with torch.set_grad_enabled(plan.differentiates):
+                results = plan.function([*feeds, *prepared], parameters)
         except Exception as error:
-            raise explain(error, compiler.sources) from error
-        shared = self._store.storages | storages(feeds) | compiler.constant_storages
+            raise explain(error, plan.compiler.sources) from error
+        shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
+        shared |= storages(t for t in prepared if t.layout is torch.strided)
         typed = map(as_declared, results, self._outputs)
         values = iter([independent(result, shared) for result in typed])
         self._apply(results[len(self._outputs) :])
@@ -103,8 +111,12 @@ class SubExecutor:
 
     def source(self, inference: bool | None) -> str:
         """The Python source that runs the graph and all graphs in it, the outermost last."""
-        compiler, _, _ = self._compile(inference)
-        return "\n\n".join(source.text for source in compiler.sources.values())
+        sources = self._plans_for(inference, ()).latest.compiler.sources
+        return "\n\n".join(source.text for source in sources.values())
+
+    def explain(self, inference: bool | None) -> list[Note]:
+        """What passes made of the graph, in the plan that ran last."""
+        return list(self._plans_for(inference, ()).latest.notes)
 
     def _apply(self, results: Sequence[Any]) -> None:
         self._store.replace(self._context.updates.values())
@@ -114,18 +126,14 @@ class SubExecutor:
             update.apply(self._store, results[start : start + count])
             start += count
 
-    def _compile(
-        self, inference: bool | None, overridden: tuple[Value, ...] = ()
-    ) -> tuple[Compiler, Callable[..., Any], bool]:
-        """The compiled graph, where the constants `overridden` are fed after the other feeds."""
-        if (inference, overridden) not in self._compiled:
-            self._context.training = None if inference is None else not inference
-            graph = prepare(with_fed(self.graph, overridden), self._context)
-            compiler = Compiler(self._context, self._store.positions)
-            differentiates = bool(gradient_nodes(graph))
-            function = compiler.main(graph)
-            self._compiled[inference, overridden] = compiler, function, differentiates
-        return self._compiled[inference, overridden]
+    def _plans_for(self, inference: bool | None, overridden: tuple[Value, ...]) -> Plans:
+        """The plans of a mode in which the constants `overridden` are fed after the other feeds."""
+        self._context.training = None if inference is None else not inference
+        if (inference, overridden) not in self._plans:
+            graph = with_fed(self.graph, overridden)
+            planner = Planner(graph, self._context, self._store, self._preparer, self._optimize)
+            self._plans[inference, overridden] = Plans(planner)
+        return self._plans[inference, overridden]
 
     def _collect(
         self, given: dict[Value, Any], overridden: Sequence[Value], advance: bool

@@ -1,0 +1,35 @@
+"""Convolutions on weights that are packed once, with what follows them in the same step."""
+
+from hetu.ops import native
+from hetu.ops.kinds import Any, Ints, Tensor
+from hetu.ops.registry import FUSED, op
+
+
+@op("PackConv", domain=FUSED)
+def pack_conv(
+    w: Tensor,
+    *,
+    pads: Ints,
+    strides: Ints,
+    dilations: Ints,
+    group: int,
+    like_shape: Ints | None = None,
+) -> Any:
+    return native.pack_convolution(w, pads, strides, dilations, group, like_shape)
+
+
+@op("Conv", domain=FUSED)
+def conv(
+    x: Tensor,
+    w: Any,
+    b: Tensor | None = None,
+    other: Tensor | None = None,
+    *,
+    pads: Ints,
+    strides: Ints,
+    dilations: Ints,
+    group: int,
+    activation: str = "",
+) -> Tensor:
+    geometry = (pads, strides, dilations, group)
+    return native.convolution(x, w, b, geometry, activation, other)

@@ -1,0 +1,21 @@
+"""Products with weights that are packed once, with bias and activation in the same step."""
+
+from hetu.ops import native
+from hetu.ops.kinds import Any, Tensor
+from hetu.ops.registry import FUSED, op
+
+
+@op("PackLinear", domain=FUSED)
+def pack_linear(w: Tensor, *, transposed: bool = False, like_rows: int | None = None) -> Any:
+    """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, in packed form."""
+    return native.pack_linear(w if transposed else w.t(), like_rows)
+
+
+@op("Linear", domain=FUSED)
+def linear(x: Tensor, w: Any, b: Tensor | None = None, *, activation: str = "") -> Tensor:
+    return native.linear(x, w, b, activation)
+
+
+@op("LinearPlus", domain=FUSED)
+def linear_plus(x: Tensor, w: Any, b: Tensor | None, other: Tensor) -> Tensor:
+    return native.linear_plus(x, other, w, b)

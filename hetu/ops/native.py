@@ -1,0 +1,123 @@
+"""The door to torch's private operators: oneDNN's, on weights in the order that it likes best.
+
+Where torch lacks them (other versions, other processors, GPUs), packing leaves weights as they are
+and the public operators run instead.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from hetu.ops.kinds import Ints, Tensor
+
+Activation = Callable[[Tensor], Tensor]
+
+ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
+    "": (lambda x: x, ("none", "")),
+    "Relu": (torch.relu, ("relu", "")),
+    "Sigmoid": (torch.sigmoid, ("sigmoid", "")),
+    "Tanh": (torch.tanh, ("tanh", "")),
+    "HardSwish": (F.hardswish, ("hardswish", "")),
+    "Silu": (F.silu, ("swish", "")),
+    "Gelu": (F.gelu, ("gelu", "none")),
+    "GeluTanh": (lambda x: F.gelu(x, approximate="tanh"), ("gelu", "tanh")),
+}
+"""What each fused activation computes, and what oneDNN's operators call it."""
+
+_NAMES = (
+    "_linear_pointwise", "_reorder_linear_weight",
+    "_convolution_pointwise", "_reorder_convolution_weight",
+)  # fmt: skip
+
+
+def _find() -> Any:
+    """The namespace of oneDNN's operators; None where it, or one of them, is missing."""
+    namespace = torch.ops.mkldnn
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return namespace if all(hasattr(namespace, name) for name in _NAMES) else None
+
+
+_ONEDNN = _find()
+
+
+def is_packable(weight: Tensor) -> bool:
+    """Whether oneDNN takes weights like these."""
+    return (
+        _ONEDNN is not None
+        and torch.backends.mkldnn.enabled
+        and weight.device.type == "cpu"
+        and weight.dtype is torch.float32
+        and weight.numel() > 0
+    )
+
+
+def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
+    """A weight (outputs, inputs) for `linear` on about so many rows."""
+    if not is_packable(weight):
+        return weight.contiguous()
+    return _ONEDNN._reorder_linear_weight(weight.contiguous(), rows)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    """`activation(x @ weight.T + bias)` on a packed weight."""
+    function, (name, algorithm) = ACTIVATIONS[activation]
+    if not weight.is_mkldnn:
+        return function(F.linear(x, weight, bias))
+    return _ONEDNN._linear_pointwise(x, weight, bias, name, [], algorithm)
+
+
+def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x @ weight.T + bias + other` on a packed weight; `other` has the result's shape."""
+    if not weight.is_mkldnn:
+        return F.linear(x, weight, bias) + other
+    return _ONEDNN._linear_pointwise.binary(x, other, weight, bias, "add")
+
+
+def pack_convolution(
+    weight: Tensor,
+    pads: Ints,
+    strides: Ints,
+    dilations: Ints,
+    groups: int,
+    input_shape: Ints | None,
+) -> Tensor:
+    """A weight for `convolution` with these settings, on inputs of about that shape."""
+    if not is_packable(weight) or weight.ndim not in (4, 5):
+        return weight
+    layout = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
+    return _ONEDNN._reorder_convolution_weight(
+        weight.contiguous(memory_format=layout), pads, strides, dilations, groups, input_shape
+    )
+
+
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: tuple[Ints, Ints, Ints, int],
+    activation: str,
+    other: Tensor | None,
+) -> Tensor:
+    """`activation(convolution + bias + other)` on a packed weight, in channels-last order.
+
+    `geometry` is padding, strides, dilations and groups.
+    """
+    function, (name, algorithm) = ACTIVATIONS[activation]
+    pads, strides, dilations, groups = geometry
+    if not weight.is_mkldnn:
+        y = torch.convolution(
+            x, weight, bias, strides, pads, dilations, False, (0,) * len(pads), groups
+        )
+        return function(y if other is None else y + other)
+    x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    if other is None:
+        return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, [], algorithm)
+    if other.shape != (x.shape[0], *other.shape[1:]):
+        other = other.expand(x.shape[0], *other.shape[1:])
+    unary = None if name == "none" else name
+    return _ONEDNN._convolution_pointwise.binary(
+        x, other, weight, bias, *geometry, "add", 1.0, unary, [], algorithm or None
+    )

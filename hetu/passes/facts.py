@@ -1,0 +1,104 @@
+"""What is known for certain of the values of a graph before it runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hetu.ir import Node, Tensor, Value
+from hetu.ops.registry import find
+from hetu.types import DType, TensorType, short_domain
+
+
+class Facts:
+    """Types of values, and how the graph is going to run.
+
+    What a file states of values between nodes may be wrong and is not used: `types` holds what runs
+    have shown. `is_inference` says that weights stay as they are and that no gradients are taken.
+    """
+
+    def __init__(self, types: Mapping[Value, TensorType] | None = None, is_inference: bool = False):
+        self.is_inference = is_inference
+        self._types = dict(types or {})
+
+    def type(self, value: Value) -> TensorType | None:
+        """The value's type, None where it is not known or no tensor's."""
+        if value.data is not None:
+            return value.data.type
+        if value in self._types:
+            return self._types[value]
+        return value.type if value.is_feed and isinstance(value.type, TensorType) else None
+
+    def dtype(self, value: Value) -> DType | None:
+        """The element type, None where it is not known."""
+        known = self.type(value)
+        return known.dtype if known else None
+
+    def rank(self, value: Value) -> int | None:
+        """The number of dimensions, None where it is not known."""
+        known = self.type(value)
+        return None if known is None or known.shape is None else len(known.shape)
+
+    def shape(self, value: Value) -> tuple[int, ...] | None:
+        """The dimensions, None where one of them is not known."""
+        known = self.type(value)
+        if known is None or known.shape is None:
+            return None
+        sizes = tuple(size for size in known.shape if isinstance(size, int))
+        return sizes if len(sizes) == len(known.shape) else None
+
+    def carry(self, old: Value, new: Value) -> None:
+        """Let what is known of a value hold for the one that takes its place."""
+        if old in self._types:
+            self._types[new] = self._types[old]
+
+
+def constant_array(value: Value | None) -> np.ndarray | None:
+    """The array of a constant, None for other values."""
+    if value is None or not value.constant or not isinstance(value.data, Tensor):
+        return None
+    return value.data.array
+
+
+def is_onnx(node: Node | None, *op_types: str) -> bool:
+    """Whether there is a node and it is one of these operators of ai.onnx."""
+    return node is not None and node.op_type in op_types and not short_domain(node.domain)
+
+
+def argument(node: Node, name: str) -> Any:
+    """What a node gives for a setting that is an attribute in some versions and an input in others.
+
+    An attribute's value, or a constant input as an array; the operator's default where the node
+    gives none. Raises `LookupError` where an input is given that is no constant.
+    """
+    if name in node.attributes:
+        return node.attributes[name].value
+    kernel = find(node.domain, node.op_type, node.version)
+    if kernel is None:
+        raise LookupError(name)
+    for parameter, value in zip(kernel.inputs, node.inputs, strict=False):
+        if parameter.name == name and value is not None:
+            array = constant_array(value)
+            if array is None:
+                raise LookupError(name)
+            return array
+    if name in kernel.attributes:
+        return kernel.attributes[name].default
+    return None
+
+
+def axes_of(node: Node, rank: int | None) -> tuple[int, ...] | None:
+    """The axes that a node names, counted from the end as negative numbers where that is possible.
+
+    None where they are not known; without axes the node means all of them.
+    """
+    try:
+        axes = argument(node, "axes")
+    except LookupError:
+        return None
+    if axes is None:
+        return None if rank is None else tuple(range(-rank, 0))
+    numbers = tuple(int(axis) for axis in np.asarray(axes).reshape(-1))
+    if all(axis < 0 for axis in numbers):
+        return tuple(sorted(numbers))
+    return None if rank is None else tuple(sorted(a - rank if a >= 0 else a for a in numbers))

@@ -1,0 +1,105 @@
+"""Convolutions: weights packed once, with activation and residual in the same step."""
+
+from hetu.ir import Node, Value
+from hetu.ops import windows
+from hetu.ops.registry import FUSED
+from hetu.ops.windows import Windows
+from hetu.passes.build import make_fused, output_of
+from hetu.passes.facts import argument, is_onnx
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
+from hetu.passes.fusions.activations import activation_of
+from hetu.types import FLOAT32
+
+_GEOMETRY = ("pads", "strides", "dilations", "group")
+
+
+@fusion("Conv", inference_only=True)
+def convolution(node: Node, site: Site) -> Outcome:
+    """A convolution with a weight."""
+    x, weight, bias = (*node.inputs, None)[:3]
+    if not is_onnx(node, "Conv") or x is None or weight is None or not _is_static(weight):
+        return None
+    kernel = _kernel_shape(weight, site)
+    if kernel is None or len(kernel) not in (2, 3) or 0 in kernel:
+        return "only weights of two or three spatial axes gain from it"
+    if site.facts.dtype(_source(weight)) is not FLOAT32:
+        return f"the weight is {site.facts.dtype(_source(weight))}"
+    placed = _windows(node, kernel, site.facts.shape(x))
+    if placed is None or not placed.is_symmetric:
+        return "the padding differs before and after, or depends on the input's size"
+    geometry = {
+        "pads": placed.begin, "strides": placed.strides, "dilations": placed.dilations,
+        "group": argument(node, "group"),
+    }  # fmt: skip
+    shape = site.facts.shape(x)
+    packed = make_fused("PackConv", [weight], None, {**geometry, "like_shape": shape})
+    inputs = [x, output_of(packed), bias]
+    fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
+    return Replacement([packed, fresh], fresh.outputs)
+
+
+def _is_static(weight: Value) -> bool:
+    """Whether a weight is given, or given but for the factor of a normalization."""
+    node = weight.node
+    return weight.data is not None or (
+        node is not None and node.op_type == "Mul" and _source(weight).data is not None
+    )
+
+
+def _source(weight: Value) -> Value:
+    """The weight that a normalization's factor was multiplied into."""
+    node = weight.node
+    first = node.inputs[0] if node is not None else None
+    return weight if first is None else first
+
+
+def _kernel_shape(weight: Value, site: Site) -> tuple[int, ...] | None:
+    shape = site.facts.shape(_source(weight))
+    return None if shape is None or 0 in shape else shape[2:]
+
+
+def _windows(node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None) -> Windows | None:
+    auto_pad = argument(node, "auto_pad")
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER") and shape is None:
+        return None
+    sizes = (0,) * len(kernel) if shape is None else shape[2:]
+    strides, dilations, pads = (argument(node, name) for name in ("strides", "dilations", "pads"))
+    return windows.place(sizes, kernel, strides, dilations, pads, auto_pad)
+
+
+def _producer(value: Value | None, site: Site) -> Node | None:
+    """The fused convolution of a value, if it has no activation yet and is needed only here."""
+    node = value.node if value is not None else None
+    if node is None or (node.domain, node.op_type) != (FUSED, "Conv"):
+        return None
+    return None if "activation" in node.attributes or not site.is_only_use(value) else node
+
+
+@fusion("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", inference_only=True)
+def convolution_activation(node: Node, site: Site) -> Outcome:
+    """An activation after a convolution."""
+    before = _producer(node.inputs[0], site)
+    activation = activation_of(node)
+    if before is None or not activation:
+        return None
+    attributes = {**before.attributes, "activation": activation}
+    fresh = make_fused("Conv", before.inputs, node.outputs[0], attributes)
+    return replaced(node, fresh, before)
+
+
+@fusion("Add", inference_only=True)
+def convolution_plus(node: Node, site: Site) -> Outcome:
+    """A value of the result's shape added to a convolution."""
+    for value, other in (node.inputs, node.inputs[::-1]):
+        before = _producer(value, site)
+        if before is None or value is None or other is None or other is value:
+            continue
+        if len(before.inputs) > 3:
+            continue
+        shape = site.facts.shape(value)
+        if shape is None or shape != site.facts.shape(other):
+            return "the shapes of its two summands are not known to be the same"
+        inputs = (*before.inputs, other)
+        fresh = make_fused("Conv", inputs, node.outputs[0], before.attributes)
+        return replaced(node, fresh, before)
+    return None

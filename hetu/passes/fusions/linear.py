@@ -1,0 +1,132 @@
+"""Products with a weight: packed once, with bias, activation and residual in the same step."""
+
+from hetu.ir import Node, Value
+from hetu.ops.registry import FUSED
+from hetu.passes.build import make_fused, output_of
+from hetu.passes.facts import argument, is_onnx
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
+from hetu.passes.fusions.activations import activation_of
+from hetu.types import FLOAT32
+
+SMALLEST = 1 << 20
+"""A product of fewer multiplications is faster without oneDNN, whose calls cost more."""
+
+TYPICAL_ROWS = 16
+"""How many rows are counted on where their number is not known."""
+
+
+@fusion("MatMul", "Gemm", inference_only=True)
+def linear(node: Node, site: Site) -> Outcome:
+    """A product with a weight, `Gemm`'s sum included."""
+    weight = _weight(node, site)
+    if weight is None:
+        return None
+    source, is_transposed = weight
+    if reason := _refusal(node, source, is_transposed, site):
+        return reason
+    rows = _rows(node, site)
+    layout = {"transposed": is_transposed, "like_rows": rows or None}
+    packed = make_fused("PackLinear", [source], None, layout)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    x = node.inputs[0]
+    fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
+    return Replacement([packed, fresh], fresh.outputs)
+
+
+def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
+    """The weight of a product, and whether it is (outputs, inputs)."""
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if weight is None or not is_onnx(node, "MatMul", "Gemm"):
+        return None
+    is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
+    before = weight.node
+    if before is not None and is_onnx(before, "Transpose"):
+        weight, is_transposed = before.inputs[0], not is_transposed
+    if weight is None or weight.data is None or site.facts.rank(weight) != 2:
+        return None
+    return weight, is_transposed
+
+
+def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
+    if site.facts.dtype(weight) is not FLOAT32:
+        return f"the weight is {site.facts.dtype(weight)}"
+    columns, depth = site.facts.shape(weight) or (0, 0)
+    if not is_transposed:
+        columns, depth = depth, columns
+    if node.op_type == "Gemm":
+        if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
+            return "it transposes or scales"
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        if bias is not None and site.facts.shape(bias) != (columns,):
+            return "what it adds is no vector of the length of its result"
+    rows = _rows(node, site)
+    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < SMALLEST:
+        return "it is too small to gain from it"
+    x = node.inputs[0]
+    rank = site.facts.rank(x) if x is not None else None
+    return "its input is a vector" if rank == 1 else ""
+
+
+def _rows(node: Node, site: Site) -> int | None:
+    shape = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
+    if shape is None:
+        return None
+    rows = 1
+    for size in shape[:-1]:
+        rows *= size
+    return rows
+
+
+def _producer(value: Value | None, op_type: str, site: Site) -> Node | None:
+    """The fused product that makes a value, if it is joined with nothing and needed only here."""
+    node = value.node if value is not None else None
+    if node is None or (node.domain, node.op_type) != (FUSED, op_type):
+        return None
+    return None if node.attributes or not site.is_only_use(value) else node
+
+
+@fusion("Add", inference_only=True)
+def linear_bias(node: Node, site: Site) -> Outcome:
+    """A vector added to a product."""
+    for value, bias in (node.inputs, node.inputs[::-1]):
+        before = _producer(value, "Linear", site)
+        if before is None or bias is None or bias.data is None or before.inputs[2] is not None:
+            continue
+        if site.facts.rank(bias) != 1 or site.facts.shape(bias) != (_columns(before, site),):
+            continue
+        inputs = (*before.inputs[:2], bias)
+        return replaced(node, make_fused("Linear", inputs, node.outputs[0]), before)
+    return None
+
+
+def _columns(product: Node, site: Site) -> int:
+    packing = product.inputs[1].node if product.inputs[1] is not None else None
+    assert packing is not None and packing.inputs[0] is not None
+    shape = site.facts.shape(packing.inputs[0]) or (0, 0)
+    return shape[0 if packing.attributes["transposed"].value else 1]
+
+
+@fusion("Add", inference_only=True)
+def linear_plus(node: Node, site: Site) -> Outcome:
+    """A value of the result's shape added to a product."""
+    for value, other in (node.inputs, node.inputs[::-1]):
+        before = _producer(value, "Linear", site)
+        if before is None or value is None or other is None or other is value:
+            continue
+        shape = site.facts.shape(value)
+        if shape is None or shape != site.facts.shape(other):
+            continue
+        inputs = (*before.inputs, other)
+        return replaced(node, make_fused("LinearPlus", inputs, node.outputs[0]), before)
+    return None
+
+
+@fusion("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", inference_only=True)
+def linear_activation(node: Node, site: Site) -> Outcome:
+    """An activation after a product."""
+    before = _producer(node.inputs[0], "Linear", site)
+    activation = activation_of(node)
+    if before is None or not activation:
+        return None
+    fresh = make_fused("Linear", before.inputs, node.outputs[0], {"activation": activation})
+    return replaced(node, fresh, before)

@@ -1,0 +1,144 @@
+"""Patterns: what a group of nodes looks like.
+
+    ops = Operators()
+    SILU = ops.Mul(x, ops.Sigmoid(x))        # with x = Any("x")
+
+matches `x * sigmoid(x)` in either order of the factors. Numbers stand for constants of one element.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isclose
+from typing import Any as Anything
+
+import numpy as np
+
+from hetu.ir import Node, Value
+from hetu.passes.facts import argument, constant_array
+from hetu.types import dtype, short_domain
+
+COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "And", "Or", "Equal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    """Any value; the same one wherever the name stands."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The first output of a node. `settings` are attributes, or inputs in some versions.
+
+    `name`, where it is given, is what the match calls the node.
+    """
+
+    op_type: str
+    inputs: tuple["Term", ...]
+    settings: Mapping[str, Anything] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of several forms; the first that matches counts."""
+
+    terms: tuple["Term", ...]
+
+
+Term = Any | Call | Either | float
+
+
+class Operators:
+    """`Operators().Add(x, 1.0)` is a `Call`; `as_=` gives it a name."""
+
+    def __getattr__(self, op_type: str) -> Anything:
+        def call(*inputs: Term, as_: str = "", **settings: Anything) -> Call:
+            return Call(op_type, inputs, settings, as_)
+
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The values that the names of a pattern stand for, and the nodes that it covers.
+
+    `rank` is the highest among the constants that numbers stand for: what they are combined with
+    keeps its shape if it has at least that rank.
+    """
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    named: Mapping[str, Node] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
+    rank: int = 0
+
+    def __getitem__(self, name: str) -> Value:
+        return self.values[name]
+
+    @property
+    def inner(self) -> tuple[Node, ...]:
+        """The nodes but the last one of the group."""
+        return self.nodes[1:]
+
+
+def match(term: Term, value: Value) -> Match | None:
+    """How a value's computation fits a pattern; None where it does not."""
+    return next(_match(term, value, Match()), None)
+
+
+def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
+    match term:
+        case Any(name):
+            if found.values.get(name, value) is value:
+                yield replace(found, values={**found.values, name: value})
+        case Either(terms):
+            for each in terms:
+                yield from _match(each, value, found)
+        case Call():
+            yield from _match_call(term, value, found)
+        case _:
+            array = constant_array(value)
+            if array is not None and _is_number(array, float(term)):
+                yield replace(found, rank=max(found.rank, array.ndim))
+
+
+def _match_call(term: Call, value: Value, found: Match) -> Iterator[Match]:
+    node = value.node
+    if node is None or node.op_type != term.op_type or short_domain(node.domain):
+        return
+    if value.index != 0 or len(node.inputs) < len(term.inputs) or not _agree(node, term):
+        return
+    inputs = node.inputs[: len(term.inputs)]
+    if None in inputs:
+        return
+    named = {**found.named, term.name: node} if term.name else found.named
+    start = replace(found, named=named, nodes=(*found.nodes, node))
+    orders = [inputs]
+    if term.op_type in COMMUTATIVE and len(inputs) == 2:
+        orders.append(inputs[::-1])
+    for order in orders:
+        yield from _match_all(term.inputs, order, start)  # pyright: ignore[reportArgumentType]
+
+
+def _match_all(terms: Sequence[Term], values: Sequence[Value], found: Match) -> Iterator[Match]:
+    if not terms:
+        yield found
+        return
+    for first in _match(terms[0], values[0], found):
+        yield from _match_all(terms[1:], values[1:], first)
+
+
+def _agree(node: Node, term: Call) -> bool:
+    try:
+        return all(argument(node, name) == wanted for name, wanted in term.settings.items())
+    except LookupError:
+        return False
+
+
+def _is_number(array: np.ndarray, number: float) -> bool:
+    """Whether an array holds nothing but `number`, as exactly as its type can."""
+    if array.size != 1 or not (dtype(array.dtype).is_float):
+        return False
+    tolerance = 1e-6 if array.itemsize > 2 else 1e-2
+    return isclose(float(array.reshape(-1)[0]), number, rel_tol=tolerance)

@@ -1,0 +1,137 @@
+"""A graph made ready to run: optimized, with what its weights alone decide taken out, compiled."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hetu.ir import Graph, Value
+from hetu.ops.kinds import Context
+from hetu.passes.facts import Facts
+from hetu.passes.fusion import Note, fuse
+from hetu.passes.fusions import STAGES
+from hetu.passes.watch import gradient_nodes, watch, watched_values
+from hetu.runtime.compile import Compiler
+from hetu.runtime.params import ParameterStore
+from hetu.runtime.prepare import prepare
+from hetu.runtime.prepared import Preparation, Preparer
+from hetu.runtime.specialize import META, specialize
+from hetu.types import TensorType
+
+Like = tuple[tuple[int, ...], torch.dtype]
+"""Shape and type of a tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A program: `function(feeds, parameters)`, where the prepared values are further feeds."""
+
+    compiler: Compiler
+    function: Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]
+    differentiates: bool
+    preparation: Preparation
+    notes: Sequence[Note] = ()
+
+
+@dataclass(slots=True)
+class Planner:
+    """Makes the plans of one graph in one mode; `optimize` says whether passes change it.
+
+    A plan for every input is made at once; for feeds of shapes that are seen again, one for these
+    shapes alone, in which shapes are constants.
+    """
+
+    graph: Graph
+    context: Context
+    store: ParameterStore
+    preparer: Preparer
+    optimize: bool = True
+    _prepared: Graph | None = field(default=None, init=False)
+
+    def plan(self, likes: Sequence[Like | None] | None = None) -> Plan:
+        """The plan for every input, or for feeds like `likes` alone."""
+        if self._prepared is None:
+            self._prepared = prepare(self.graph, self.context)
+        graph = self._prepared
+        types: dict[Value, TensorType] = {}
+        if likes is not None:
+            graph, types = specialize(graph, self._empty(likes), watched_values(graph))
+        differentiates = bool(gradient_nodes(graph))
+        is_inference = self.context.training is False and not differentiates
+        notes: list[Note] = []
+        if self.optimize:
+            facts = Facts(types, is_inference)
+            for stage in STAGES:
+                graph, found = fuse(graph, stage, facts, watched_values(graph))
+                notes += found
+        preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
+        compiler = Compiler(self.context, self.store.positions)
+        hoisted = preparation.hoisted
+        function = compiler.main(watch(hoisted.graph), hoisted.values)
+        return Plan(compiler, function, differentiates, preparation, notes)
+
+    def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:
+        """Tensors without contents, like the feeds and the variables."""
+        feeds = zip(self.graph.inputs, likes, strict=True)
+        empty = {v: torch.empty(like[0], dtype=like[1], device=META) for v, like in feeds if like}
+        for value, position in self.store.positions.items():
+            empty[value] = self.store.tensors[position].to(META)
+        return empty
+
+
+MAX_PLANS = 16
+"""For so many different shapes of feeds there are plans of their own."""
+
+
+class Plans:
+    """The plans of one graph in one mode, by the shapes of the feeds.
+
+    The first shapes seen get plans of their own at once, so that results do not depend on what ran
+    before. When there are too many, others run in the plan for every input until they come again.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._by_shapes: OrderedDict[tuple[Like | None, ...], Plan] = OrderedDict()
+        self._seen: OrderedDict[tuple[Like | None, ...], None] = OrderedDict()
+        self._general: Plan | None = None
+        self._latest: Plan | None = None
+
+    @property
+    def latest(self) -> Plan:
+        """The plan that was asked for last."""
+        return self._latest or self.general
+
+    @property
+    def general(self) -> Plan:
+        """The plan for every input."""
+        if self._general is None:
+            self._general = self._planner.plan()
+        return self._general
+
+    def find(self, feeds: Sequence[Any]) -> Plan:
+        """The plan to run on some feeds."""
+        self._latest = self._find(tuple(map(_like, feeds)))
+        return self._latest
+
+    def _find(self, likes: tuple[Like | None, ...]) -> Plan:
+        if not self._planner.optimize:
+            return self.general
+        if likes in self._by_shapes:
+            self._by_shapes.move_to_end(likes)
+            return self._by_shapes[likes]
+        if len(self._by_shapes) == MAX_PLANS:
+            if likes not in self._seen:
+                self._seen[likes] = None
+                if len(self._seen) > MAX_PLANS:
+                    self._seen.popitem(last=False)
+                return self.general
+            self._by_shapes.popitem(last=False)
+        self._by_shapes[likes] = self._planner.plan(likes)
+        return self._by_shapes[likes]
+
+
+def _like(feed: Any) -> Like | None:
+    return (tuple(feed.shape), feed.dtype) if isinstance(feed, torch.Tensor) else None

@@ -1,0 +1,191 @@
+"""Values that depend on weights alone: computed once, and again when the weights have changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+
+from hetu.ir import Graph, Node, Tensor, Value
+from hetu.ops.kinds import Context
+from hetu.passes.fold import MAX_GROWN_BYTES
+from hetu.passes.hoist import Hoisted, hoist
+from hetu.runtime.evaluate import evaluate
+from hetu.runtime.params import ParameterStore
+from hetu.runtime.results import storages
+
+_Key = tuple[Any, ...]
+_State = list[tuple[torch.Tensor, int]]
+_SMALL = 1024
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Content:
+    """A value's content, and the state of the variables that it was computed from."""
+
+    state: _State
+    tensor: torch.Tensor
+
+
+class Preparation:
+    """The prepared values of one plan. `hoisted.graph` takes them as its last inputs."""
+
+    def __init__(
+        self, hoisted: Hoisted, variables: Sequence[int], contents: Sequence[_Content]
+    ) -> None:
+        self.hoisted = hoisted
+        self.contents = list(contents)
+        self._variables = variables
+        self._state: _State | None = None
+
+    def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
+        """Whether the contents are those for some parameters; if not, they are taken note of."""
+        state = self._state
+        if state is not None and all(
+            parameters[position] is tensor and tensor._version == version
+            for position, (tensor, version) in zip(self._variables, state, strict=True)
+        ):
+            return True
+        self._state = [(parameters[p], parameters[p]._version) for p in self._variables]
+        return False
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The values, in their order."""
+        return [content.tensor for content in self.contents]
+
+    @property
+    def storages(self) -> set[int]:
+        """Where they lie."""
+        return storages(t for t in self.tensors if t.layout is torch.strided)
+
+
+class Preparer:
+    """Prepares values for all plans of an executor: equal ones are computed and kept once."""
+
+    def __init__(self, store: ParameterStore, device: torch.device) -> None:
+        self._store = store
+        self._context = Context(training=False, device=device)
+        self._known: WeakValueDictionary[_Key, _Content] = WeakValueDictionary()
+
+    def prepare(self, graph: Graph, hoists: bool) -> Preparation:
+        """Take what variables alone decide out of a graph if it `hoists`; else nothing."""
+        if not hoists:
+            return Preparation(Hoisted(graph), (), ())
+        work = _Work(self._store.positions, self._store.tensors, self._context)
+        hoisted = hoist(graph, work.is_worth_it)
+        positions = sorted({p for value in hoisted.values for p in work.variables(value)})
+        contents = [self._content(value, work) for value in hoisted.values]
+        preparation = Preparation(hoisted, positions, contents)
+        preparation.is_current(self._store.tensors)
+        return preparation
+
+    def update(
+        self, preparation: Preparation, parameters: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """The prepared values for some parameters."""
+        if not preparation.is_current(parameters):
+            work = _Work(self._store.positions, parameters, self._context)
+            values = preparation.hoisted.values
+            preparation.contents[:] = [self._content(value, work) for value in values]
+        return preparation.tensors
+
+    def _content(self, value: Value, work: "_Work") -> _Content:
+        key = work.key(value)
+        state = [(work.parameters[p], work.parameters[p]._version) for p in work.variables(value)]
+        known = self._known.get(key)
+        if known is not None and _is_same(known.state, state):
+            return known
+        content = _Content(state, work.tensor(value))
+        self._known[key] = content
+        return content
+
+
+def _is_same(one: _State, other: _State) -> bool:
+    return len(one) == len(other) and all(
+        a is b and version == now for (a, version), (b, now) in zip(one, other, strict=True)
+    )
+
+
+class _Work:
+    """Computes values from some parameters, each at most once."""
+
+    def __init__(
+        self,
+        positions: Mapping[Value, int],
+        parameters: Sequence[torch.Tensor],
+        context: Context,
+    ) -> None:
+        self.parameters = parameters
+        self._positions = positions
+        self._context = context
+        self._contents: dict[Value, Any] = {v: parameters[p] for v, p in positions.items()}
+        self._keys: dict[Value, _Key] = {}
+
+    def is_worth_it(self, node: Node) -> bool:
+        """Whether a node can be run, and does not make much more out of little."""
+        try:
+            results = self._run(node)
+        except Exception:  # it fails again when it is run in its place, which the error then names
+            return False
+        if not all(isinstance(result, torch.Tensor) for result in results):
+            return False
+        given = [self._contents[v] for v in node.inputs if v is not None and v in self._contents]
+        limit = max(MAX_GROWN_BYTES, sum(map(_bytes, given)))
+        return sum(map(_bytes, results)) <= limit
+
+    def tensor(self, value: Value) -> torch.Tensor:
+        """The content of a value."""
+        if value not in self._contents and value.node is not None:
+            for given in value.node.inputs:
+                if given is not None and given.node is not None:
+                    self.tensor(given)
+            self._run(value.node)
+        return self._contents[value]
+
+    def variables(self, value: Value) -> list[int]:
+        """The positions of the variables that a value depends on."""
+        pending, found, seen = [value], [], set()
+        while pending:
+            current = pending.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            if current in self._positions:
+                found.append(self._positions[current])
+            elif current.node is not None:
+                pending += [v for v in current.node.inputs if v is not None]
+        return sorted(found)
+
+    def key(self, value: Value) -> _Key:
+        """What equal values have in common: how they are computed."""
+        if value not in self._keys:
+            self._keys[value] = self._make_key(value)
+        return self._keys[value]
+
+    def _make_key(self, value: Value) -> _Key:
+        node = value.node
+        if node is None:
+            return self._leaf_key(value)
+        attributes = sorted((name, repr(a.value)) for name, a in node.attributes.items())
+        inputs = tuple(None if v is None else self.key(v) for v in node.inputs)
+        return node.domain, node.op_type, node.version, value.index, tuple(attributes), inputs
+
+    def _leaf_key(self, value: Value) -> _Key:
+        if value in self._positions:
+            return ("variable", self._positions[value])
+        if isinstance(value.data, Tensor) and value.data.array.nbytes <= _SMALL:
+            array = value.data.array
+            return ("constant", array.dtype.str, array.shape, array.tobytes())
+        return ("constant", id(value.data))
+
+    def _run(self, node: Node) -> Sequence[Any]:
+        results = evaluate(node, self._contents, self._context)
+        pairs = zip(node.outputs, results, strict=False)
+        self._contents.update((value, result) for value, result in pairs if value is not None)
+        return results
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
