@@ -19,7 +19,7 @@ verified: .venv/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json tests/interop
 	$(BIN)/python -m tools.verified out/verified.json
 
-# Takes about an hour on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
+# Takes about two hours on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
 bench: .venv/onnx2torch
 	$(BIN)/python -m benchmarks --out benchmarks/results
 
