@@ -54,7 +54,7 @@ def momentum_step(
     """`v = momentum*v - rate*(g + decay*p); p += v`, in one pass over memory where torch has it.
 
     torch's fused step is `b = momentum*b + (1 - dampening)*g; p -= lr*b`: with a dampening of
-    `1 + rate` and a rate of -1, its buffer is the velocity. It takes contiguous tensors of one type.
+    `1 + rate` and a rate of -1, its buffer is the velocity. It takes plain tensors of one type.
     """
     fused = getattr(torch, "_fused_sgd_", None)
     if fused is not None and _are_alike([*params, *gradients, *velocities]):
@@ -63,11 +63,9 @@ def momentum_step(
             dampening=1 + rate, nesterov=False, maximize=False, is_first_step=False,
         )  # fmt: skip
         return
-    if decay:
-        gradients = torch._foreach_add(gradients, params, alpha=decay)  # pyright: ignore
-    torch._foreach_mul_(velocities, momentum)
-    torch._foreach_sub_(velocities, gradients, alpha=rate)
-    torch._foreach_add_(params, velocities)
+    for p, gradient, velocity in zip(params, gradients, velocities, strict=True):
+        gradient = gradient.add(p, alpha=decay) if decay else gradient
+        p.add_(velocity.mul_(momentum).sub_(gradient, alpha=rate))
 
 
 def _are_alike(tensors: list[Tensor]) -> bool:

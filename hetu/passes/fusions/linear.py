@@ -24,11 +24,10 @@ def linear(node: Node, site: Site) -> Outcome:
     source, is_transposed = weight
     if reason := _refusal(node, source, is_transposed, site):
         return reason
+    x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
     layout = {"transposed": is_transposed, "like_rows": rows or None}
     packed = make_fused("PackLinear", [source], None, layout)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    x = node.inputs[0]
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
 
@@ -56,7 +55,7 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     if node.op_type == "Gemm":
         if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
             return "it transposes or scales"
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = (*node.inputs, None)[2]
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
     rows = _rows(node, site)
