@@ -94,16 +94,16 @@ def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    """`activation(x @ weight.T + bias)` on a packed weight."""
+    """`activation(x @ weight.T + bias)`; the weight may be packed."""
     function, (name, algorithm) = ACTIVATIONS[activation]
-    if not weight.is_mkldnn:
+    if not (weight.is_mkldnn or is_packable(weight)):
         return function(F.linear(x, weight, bias))
     return _ONEDNN._linear_pointwise(x, weight, bias, name, [], algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x @ weight.T + bias + other` on a packed weight; `other` has the result's shape."""
-    if not weight.is_mkldnn:
+    """`x @ weight.T + bias + other`; `other` has the result's shape."""
+    if not (weight.is_mkldnn or is_packable(weight)):
         return F.linear(x, weight, bias) + other
     return _ONEDNN._linear_pointwise.binary(x, other, weight, bias, "add")
 
@@ -133,7 +133,7 @@ def convolution(
     activation: str,
     other: Tensor | None,
 ) -> Tensor:
-    """`activation(convolution + bias + other)` on a packed weight, in channels-last order.
+    """`activation(convolution + bias + other)`, in channels-last order if the weight is packed.
 
     `geometry` is padding, strides, dilations and groups.
     """

@@ -14,11 +14,18 @@ class Facts:
     """Types of values, and how the graph is going to run.
 
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
-    have shown. `is_inference` says that weights stay as they are and that no gradients are taken.
+    have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
+    `copies_weights` that they are small enough to be kept a second time, in another form.
     """
 
-    def __init__(self, types: Mapping[Value, TensorType] | None = None, is_inference: bool = False):
+    def __init__(
+        self,
+        types: Mapping[Value, TensorType] | None = None,
+        is_inference: bool = False,
+        copies_weights: bool = True,
+    ) -> None:
         self.is_inference = is_inference
+        self.copies_weights = copies_weights
         self._types = dict(types or {})
 
     def type(self, value: Value) -> TensorType | None:

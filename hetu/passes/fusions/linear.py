@@ -14,6 +14,9 @@ SMALLEST = 1 << 20
 TYPICAL_ROWS = 16
 """How many rows are counted on where their number is not known."""
 
+FEW_ROWS = 4
+"""With fewer rows than these, reading the weight takes the time, whatever its order."""
+
 
 @fusion("MatMul", "Gemm", inference_only=True)
 def linear(node: Node, site: Site) -> Outcome:
@@ -26,7 +29,8 @@ def linear(node: Node, site: Site) -> Outcome:
         return reason
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
-    layout = {"transposed": is_transposed, "like_rows": rows or None}
+    packs = site.facts.copies_weights and (TYPICAL_ROWS if rows is None else rows) >= FEW_ROWS
+    layout = {"transposed": is_transposed, "packs": packs, "like_rows": rows or None}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
@@ -39,11 +43,15 @@ def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
         return None
     is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
     before = weight.node
-    if before is not None and is_onnx(before, "Transpose"):
+    if before is not None and is_onnx(before, "Transpose") and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
     if weight is None or weight.data is None or site.facts.rank(weight) != 2:
         return None
     return weight, is_transposed
+
+
+def _swaps(transpose: Node) -> bool:
+    return argument(transpose, "perm") in (None, (1, 0), [1, 0])
 
 
 def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
