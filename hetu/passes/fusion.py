@@ -51,6 +51,10 @@ class Site:
         """Whether nothing but `count` uses, those that the fusion sees, needs the value."""
         return value is not None and value not in self._kept and self._uses[value] <= count
 
+    def is_kept(self, value: Value | None) -> bool:
+        """Whether results or gradients refer to this very value."""
+        return value in self._kept
+
     def outside_use(self, nodes: Iterable[Node], inside: Iterable[Node]) -> str:
         """The reason not to fuse where results of `nodes` are used beside the group; else ""."""
         seen = Counter(v for node in inside for v in dependencies(node))

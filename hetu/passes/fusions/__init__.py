@@ -9,9 +9,14 @@ from hetu.passes.fusions.activation import gelu, silu
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.linear import linear, linear_activation, linear_bias, linear_plus
+from hetu.passes.fusions.norms import layer_norm, norm_bias, norm_scale, rms_norm
+from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 
 STAGES: tuple[tuple[Fusion, ...], ...] = (
-    (gelu, silu, batch_norm),
+    (
+        nothing, batched_transpose, reshapes, transposes,
+        gelu, silu, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
+    ),
     (
         linear, linear_bias, linear_activation, linear_plus,
         convolution, convolution_activation, convolution_plus,
