@@ -6,6 +6,7 @@ single ONNX operators, those of the second join these with their neighbours.
 
 from hetu.passes.fusion import Fusion
 from hetu.passes.fusions.activation import gelu, silu
+from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.linear import linear, linear_activation, linear_bias, linear_plus
@@ -15,7 +16,7 @@ from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, t
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
-        gelu, silu, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
+        gelu, silu, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm, attention,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,
