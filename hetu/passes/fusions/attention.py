@@ -151,8 +151,7 @@ def _number(value: Value | None) -> float | None:
 def _replacement(
     node: Node, scores: _Scores, inner: tuple[Node, ...], site: Site, is_guarded: bool
 ) -> Outcome:
-    build = _Build(site)
-    v = node.inputs[1]
+    build, v = _Build(site), node.inputs[1]
     q, by_q, outer_q = _unscaled(scores.product.inputs[0], site)
     k, by_k, outer_k = _keys(scores.product.inputs[1], build)
     if q is None or k is None or v is None:
@@ -194,7 +193,7 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
         return build.add("Transpose", swapped, perm=tuple(axes)), by, covered
     first = permutation(node, build.site)
     assert first is not None
-    if build.site.is_only_use(swapped):
+    if build.site.is_only_use(swapped) and (covered or swapped is value):
         covered = (*covered, node)
     source = node.inputs[0]
     assert source is not None
@@ -219,15 +218,10 @@ def _misfit(node: Node, scores: _Scores, q: Value, site: Site) -> str:
         return "there are none"
     if len({site.facts.dtype(value) for value in (q, k, v)}) > 1:
         return "queries, keys and values are of different types"
-    before, after = (site.facts.shape(value) for value in (scores.product.outputs[0], *_last(node)))
-    if after is None or after != before:
+    weights = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
+    if weights != (*shape_q[:-1], shape_k[-1]):
         return "a mask changes the shape of the scores"
     return ""
-
-
-def _last(node: Node) -> tuple[Value]:
-    assert node.inputs[0] is not None
-    return (node.inputs[0],)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +244,6 @@ def _combined(masks: tuple[_Mask, ...], product: Value | None, build: _Build) ->
             return "a mask is of another type than the scores"
         is_finite = is_finite and _is_finite(value)
         total = value if total is None else build.add("Add", total, value)
-        build.site.facts.state(total, build.site.facts.type(value) if total is value else None)
     return _Combined(total, is_finite and len(masks) < 2)
 
 
@@ -261,10 +254,12 @@ def _additive(mask: _Mask, product: Value, build: _Build) -> Value | str:
     element = build.site.facts.dtype(product)
     if number is None or number > -FAR or element is None:
         return "what takes the place of masked scores is no constant far below all others"
-    zero = constant(np.zeros((), element.numpy))
-    far = constant(np.array(number, element.numpy))
-    parts = (zero, far) if mask.visible else (far, zero)
-    made = build.add("Where", mask.value, *parts)
+    numbers = (0, number) if mask.visible else (number, 0)
+    zero_and_far = [np.array(each, element.numpy) for each in numbers]
+    condition = constant_array(mask.value)
+    if condition is not None:
+        return constant(np.where(condition, *zero_and_far))
+    made = build.add("Where", mask.value, *map(constant, zero_and_far))
     known = build.site.facts.type(mask.value)
     return build.site.facts.state(made, known and replace(known, dtype=element))
 

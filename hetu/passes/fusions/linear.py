@@ -5,7 +5,7 @@ from hetu.ops.registry import FUSED
 from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.fusions.activations import activation_of
+from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
 from hetu.types import FLOAT32
 
 SMALLEST = 1 << 20
@@ -121,12 +121,12 @@ def linear_plus(node: Node, site: Site) -> Outcome:
     return None
 
 
-@fusion("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", inference_only=True)
+@fusion(*ACTIVATIONS, inference_only=True)
 def linear_activation(node: Node, site: Site) -> Outcome:
     """An activation after a product."""
     before = _producer(node.inputs[0], "Linear", site)
     activation = activation_of(node)
     if before is None or not activation:
         return None
-    fresh = make_fused("Linear", before.inputs, node.outputs[0], {"activation": activation})
+    fresh = make_fused("Linear", before.inputs, node.outputs[0], activation)
     return replaced(node, fresh, before)

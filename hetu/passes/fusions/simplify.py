@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make
+from hetu.passes.build import constant, make, output_of
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
+from hetu.types import TensorType
 
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
@@ -162,15 +163,19 @@ def batched_transpose(node: Node, site: Site) -> Outcome:
     flat = swap.inputs[0].node if swap.inputs[0] is not None else None
     if flat is None or not is_onnx(flat, *RESHAPES) or flat.inputs[0] is None:
         return None
-    before, after = site.facts.shape(flat.inputs[0]), site.facts.shape(node.outputs[0])
-    joined = site.facts.shape(swap.inputs[0])
-    if before is None or after is None or joined is None or len(before) < 3:
-        return None
-    if before[-2:] != joined[1:] or after != (*before[:-2], before[-1], before[-2]):
+    swapped, after = (site.facts.shape(each.outputs[0]) for each in (swap, node))  # pyright: ignore
+    if swapped is None or after is None or len(after) < 3 or after[-2:] != swapped[1:]:
         return None
     if site.outside_use([flat, swap], [swap, node]):
         return None
-    axes = range(len(before))
+    shape = (*after[:-2], after[-1], after[-2])
+    unflat = _reshape(flat.inputs[0], shape, None)
+    element = site.facts.dtype(flat.inputs[0])
+    x = site.facts.state(output_of(unflat), element and TensorType(element, shape))
+    is_same = site.facts.shape(flat.inputs[0]) == shape
+    axes = range(len(after))
     perm = (*axes[:-2], axes[-1], axes[-2])
-    fresh = make("Transpose", [flat.inputs[0]], node.outputs[0], {"perm": perm})
-    return replaced(node, fresh, flat, swap)
+    source = flat.inputs[0] if is_same else x
+    fresh = make("Transpose", [source], node.outputs[0], {"perm": perm})
+    nodes = [fresh] if is_same else [unflat, fresh]
+    return Replacement(nodes, fresh.outputs, [flat, swap])
