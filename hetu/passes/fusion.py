@@ -39,6 +39,26 @@ class Note:
         return f"{self.fusion}: {self.node}" + (f" not, {self.reason}" if self.reason else "")
 
 
+class Explanation(list[Note]):
+    """The notes of a plan; as text, a line for each fusion, and for each reason with its nodes."""
+
+    def __str__(self) -> str:
+        groups: dict[str, dict[str, list[str]]] = {}
+        for note in self:
+            groups.setdefault(note.fusion, {}).setdefault(note.reason, []).append(note.node)
+        lines = []
+        for name in sorted(groups):
+            reasons = groups[name]
+            lines.append(f"{name}: {len(reasons.pop('', ()))} fused")
+            lines += [f"    {len(n)} not, {reason}: {_some(n)}" for reason, n in reasons.items()]
+        return "\n".join(lines) or "nothing was found to make faster"
+
+
+def _some(nodes: Sequence[str], count: int = 3) -> str:
+    shown = ", ".join(nodes[:count])
+    return shown if len(nodes) <= count else f"{shown} and {len(nodes) - count} more"
+
+
 class Site:
     """What a fusion sees of the graph around a node."""
 
