@@ -7,14 +7,11 @@ from math import prod
 import numpy as np
 
 from hetu.ir import Node, Value
+from hetu.ops.fused.attention import FAR
 from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.passes.fusions.simplify import permutation
-
-FAR = 1e30
-"""Scores that a number this large is subtracted from no longer matter in the sum."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
@@ -163,7 +160,8 @@ def _replacement(
         return mask
     (k, v), groups = _ungrouped(k, v, build)
     is_causal = mask.value is not None and _is_causal(mask.value, scores.product, site)
-    empty = "none" if is_causal or mask.is_finite else "zero" if is_guarded else "nan"
+    empty = "none" if is_causal else mask.empty
+    empty = "zero" if is_guarded and empty == "nan" else empty
     attributes = {"scale": scores.scale * by_q * by_k, "is_causal": is_causal, "empty": empty}
     inputs = [q, k, v, *([mask.value] if mask.value is not None and not is_causal else [])]
     fresh = make_fused("Attention", inputs, node.outputs[0], attributes)
@@ -226,25 +224,28 @@ def _misfit(node: Node, scores: _Scores, q: Value, site: Site) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Combined:
-    """The sum of all masks; `is_finite` where it cannot exclude a key altogether."""
+    """The sum of all masks, and what is for queries that it shows no key: see the kernel."""
 
-    value: Value | None
-    is_finite: bool
+    value: Value | None = None
+    empty: str = "none"
 
 
 def _combined(masks: tuple[_Mask, ...], product: Value | None, build: _Build) -> _Combined | str:
     assert product is not None
     element = build.site.facts.dtype(product)
-    total, is_finite = None, True
+    total, kinds = None, set[str]()
     for mask in masks:
         value = _additive(mask, product, build)
         if isinstance(value, str):
             return value
         if build.site.facts.dtype(value) is not element:
             return "a mask is of another type than the scores"
-        is_finite = is_finite and _is_finite(value)
+        kinds.add("nan" if not _is_finite(value) else "mean" if mask.elsewhere else "none")
         total = value if total is None else build.add("Add", total, value)
-    return _Combined(total, is_finite and len(masks) < 2)
+    kinds.discard("none")
+    if len(kinds) > 1:
+        return "it is masked in two ways"
+    return _Combined(total, kinds.pop() if kinds else "none")
 
 
 def _additive(mask: _Mask, product: Value, build: _Build) -> Value | str:
