@@ -12,7 +12,7 @@ from hetu.ops.kinds import Context
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
-from hetu.passes.watch import gradient_nodes, watch, watched_values
+from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
@@ -62,11 +62,12 @@ class Planner:
         types: dict[Value, TensorType] = {}
         if likes is not None:
             graph, types = specialize(graph, self._empty(likes), watched_values(graph))
-        differentiates = bool(gradient_nodes(graph))
-        is_inference = self.context.training is False and not differentiates
+        order = derivatives(graph)
+        is_inference = self.context.training is False and not order
         notes: list[Note] = []
         if self.optimize:
-            facts = Facts(types, is_inference, self.store.nbytes <= MAX_COPIED_BYTES)
+            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES
+            facts = Facts(types, is_inference, copies_weights, self.context.training, order)
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph))
                 notes += found
@@ -74,7 +75,7 @@ class Planner:
         compiler = Compiler(self.context, self.store.positions)
         hoisted = preparation.hoisted
         function = compiler.main(watch(hoisted.graph), hoisted.values)
-        return Plan(compiler, function, differentiates, preparation, notes)
+        return Plan(compiler, function, order > 0, preparation, notes)
 
     def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:
         """Tensors without contents, like the feeds and the variables."""

@@ -9,7 +9,7 @@ import torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
-from hetu.passes.fusion import Note
+from hetu.passes.fusion import Explanation
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
@@ -122,9 +122,9 @@ class SubExecutor:
         sources = self._plans_for(inference, ()).latest.compiler.sources
         return "\n\n".join(source.text for source in sources.values())
 
-    def explain(self, inference: bool | None) -> list[Note]:
+    def explain(self, inference: bool | None) -> Explanation:
         """What passes made of the graph, in the plan that ran last."""
-        return list(self._plans_for(inference, ()).latest.notes)
+        return Explanation(self._plans_for(inference, ()).latest.notes)
 
     def _apply(self, results: Sequence[Any]) -> None:
         self._store.replace(self._context.updates.values())
