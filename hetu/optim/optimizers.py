@@ -179,4 +179,10 @@ class LambOptimizer(_DecayedOptimizer):
 
 def _is_fusible(params: Sequence[torch.Tensor]) -> bool | None:
     """Whether torch can update all of some parameters in one pass; None leaves it to torch."""
-    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in params) or None
+    return (
+        all(
+            p.is_floating_point() and p.is_contiguous() and p.device.type in ("cpu", "cuda")
+            for p in params
+        )
+        or None
+    )

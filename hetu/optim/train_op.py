@@ -60,11 +60,12 @@ class TrainOp(Update):
         rule = self._rule(store)
         params = rule.param_groups[0]["params"]
         rule.param_groups[0]["lr"] = self.optimizer.learning_rate
-        for param, gradient in zip(params, results, strict=True):
-            if gradient.is_sparse:
-                self._step_rows(rule, param, gradient.coalesce())
-            else:
-                param.grad = gradient.to(param.dtype)
+        pairs = list(zip(params, results, strict=True))
+        self._step_rows(rule, [(p, g.coalesce()) for p, g in pairs if g.is_sparse])
+        for param, gradient in pairs:
+            if not gradient.is_sparse:
+                # torch's fused steps read parameter and gradient as if both lay in one order
+                param.grad = gradient.to(param.dtype).contiguous()
         rule.step()
         for param in params:
             param.grad = None
@@ -144,27 +145,38 @@ class TrainOp(Update):
         return self._rules[store]
 
     def _step_rows(
-        self, rule: torch.optim.Optimizer, param: torch.Tensor, gradient: torch.Tensor
+        self, rule: torch.optim.Optimizer, changes: Sequence[tuple[torch.Tensor, torch.Tensor]]
     ) -> None:
-        """Update the rows that a sparse gradient has, and the same rows of the state, alone."""
-        rows = gradient.indices()[0]
-        part = param[rows]
-        part.grad = gradient.values()
-        alone = self.optimizer.rule([part], l2reg=0)
-        state = rule.state[param]
-        alone.state[part] = {
-            k: v[rows] if _is_per_element(v, param) else v for k, v in state.items()
-        }
+        """Update the rows that sparse gradients have, and the same rows of the states, alone."""
+        if not changes:
+            return
+        rows = [gradient.indices()[0] for _, gradient in changes]
+        parts = [param[index] for (param, _), index in zip(changes, rows, strict=True)]
+        alone = self.optimizer.rule(parts, l2reg=0)
+        for (param, gradient), part, index in zip(changes, parts, rows, strict=True):
+            part.grad = gradient.values()
+            state = rule.state[param]
+            alone.state[part] = {
+                k: v[index] if _is_per_element(v, param) else v for k, v in state.items()
+            }
         alone.step()
         with torch.no_grad():
-            param[rows] = part
-            for key, content in alone.state[part].items():
-                if not _is_per_element(content, part):
-                    state[key] = content
-                    continue
-                if key not in state:
-                    state[key] = torch.zeros_like(param)
-                state[key][rows] = content
+            for (param, _), part, index in zip(changes, parts, rows, strict=True):
+                param[index] = part
+                _take_rows(rule.state[param], param, alone.state[part], index)
+
+
+def _take_rows(
+    state: dict[str, Any], param: torch.Tensor, part: Mapping[str, Any], rows: torch.Tensor
+) -> None:
+    """Put the state of some of a parameter's rows into the parameter's."""
+    for key, content in part.items():
+        if not isinstance(content, torch.Tensor) or content.ndim != param.ndim:
+            state[key] = content
+            continue
+        if key not in state:
+            state[key] = torch.zeros_like(param)
+        state[key][rows] = content
 
 
 def _is_per_element(content: object, param: torch.Tensor) -> bool:
