@@ -66,6 +66,7 @@ class TrainOp(Update):
             else:
                 param.grad = gradient.to(param.dtype)
         rule.step()
+        torch.autograd.graph.increment_version(params)  # torch's fused steps leave it as it is
         for param in params:
             param.grad = None
 

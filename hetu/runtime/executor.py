@@ -188,7 +188,8 @@ class Executor:
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(
             name, items, self.store, self.device, self._generator, inference, self._precision,
-            self._preparer, self._optimize and self._precision.dtype is None, self._compile, self._backend,
+            self._preparer, self._optimize and self._precision.dtype is None,
+            self._compile, self._backend,
         )  # fmt: skip
 
     def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:
