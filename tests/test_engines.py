@@ -37,7 +37,7 @@ def expected(inputs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nd
 
 @pytest.mark.parametrize("backend", ENGINES)
 def test_weights_follow_training_loading_and_feeds(backend: str, tmp_path: Path) -> None:
-    x, target, first, second, logits, loss, train = network()
+    x, target, _, second, logits, loss, train = network()
     executor = ht.Executor({"train": [loss, train], "infer": [logits, x, logits]}, backend=backend)
     executor.save(str(tmp_path))
 
@@ -64,7 +64,7 @@ def test_weights_follow_training_loading_and_feeds(backend: str, tmp_path: Path)
 
 @pytest.mark.parametrize("backend", ENGINES)
 def test_wrong_feeds_are_usage_errors(backend: str) -> None:
-    x, _, _, _, logits, *_ = network()
+    logits = network()[4]
     executor = ht.Executor([logits], backend=backend)
     with pytest.raises(UsageError, match="'x'.*not fed"):
         executor.run(feed_dict={})

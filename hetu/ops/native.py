@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from hetu.ops.kinds import Ints, Tensor
+from hetu.ops.kinds import Floats, Ints, Tensor
 
-Activation = Callable[[Tensor], Tensor]
+Activation = Callable[..., Tensor]
 
 ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
     "": (lambda x: x, ("none", "")),
+    "Clip": (F.hardtanh, ("hardtanh", "")),
+    "LeakyRelu": (F.leaky_relu, ("leaky_relu", "")),
     "Relu": (torch.relu, ("relu", "")),
     "Sigmoid": (torch.sigmoid, ("sigmoid", "")),
     "Tanh": (torch.tanh, ("tanh", "")),
@@ -24,7 +26,13 @@ ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
     "Gelu": (F.gelu, ("gelu", "none")),
     "GeluTanh": (lambda x: F.gelu(x, approximate="tanh"), ("gelu", "tanh")),
 }
-"""What each fused activation computes, and what oneDNN's operators call it."""
+"""What each fused activation computes, and what oneDNN's operators call it.
+
+`Clip` takes its bounds, `LeakyRelu` its slope as further arguments.
+"""
+
+_WIDE = frozenset({"Gelu", "GeluTanh"})
+"""Activations that oneDNN computes fast in vectors of 512 bits only."""
 
 _NAMES = (
     "_linear_pointwise", "_reorder_linear_weight",
@@ -41,6 +49,7 @@ def _find() -> Any:
 
 
 _ONEDNN = _find()
+_IS_WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def momentum_step(
@@ -93,12 +102,16 @@ def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
     return _ONEDNN._reorder_linear_weight(weight.contiguous(), rows)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    """`activation(x @ weight.T + bias)`; the weight may be packed."""
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: str, numbers: Floats = ()
+) -> Tensor:
+    """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed."""
     function, (name, algorithm) = ACTIVATIONS[activation]
+    if activation in _WIDE and not _IS_WIDE:
+        return function(linear(x, weight, bias, ""), *numbers)
     if not (weight.is_mkldnn or is_packable(weight)):
-        return function(F.linear(x, weight, bias))
-    return _ONEDNN._linear_pointwise(x, weight, bias, name, [], algorithm)
+        return function(F.linear(x, weight, bias), *numbers)
+    return _ONEDNN._linear_pointwise(x, weight, bias, name, numbers, algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -132,8 +145,9 @@ def convolution(
     geometry: tuple[Ints, Ints, Ints, int],
     activation: str,
     other: Tensor | None,
+    numbers: Floats = (),
 ) -> Tensor:
-    """`activation(convolution + bias + other)`, in channels-last order if the weight is packed.
+    """`activation(convolution + bias + other, *numbers)`; channels last if the weight is packed.
 
     `geometry` is padding, strides, dilations and groups.
     """
@@ -143,13 +157,14 @@ def convolution(
         y = torch.convolution(
             x, weight, bias, strides, pads, dilations, False, (0,) * len(pads), groups
         )
-        return function(y if other is None else y + other)
+        return function(y if other is None else y + other, *numbers)
     x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
     if other is None:
-        return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, [], algorithm)
+        return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
     if other.shape != (x.shape[0], *other.shape[1:]):
         other = other.expand(x.shape[0], *other.shape[1:])
-    unary = None if name == "none" else name
-    return _ONEDNN._convolution_pointwise.binary(
-        x, other, weight, bias, *geometry, "add", 1.0, unary, [], algorithm or None
+    is_relu = name == "relu"  # the only activation that it knows after a sum
+    y = _ONEDNN._convolution_pointwise.binary(
+        x, other, weight, bias, *geometry, "add", 1.0, name if is_relu else None, [], None
     )
+    return y if is_relu else function(y, *numbers)

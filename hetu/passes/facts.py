@@ -15,7 +15,8 @@ class Facts:
 
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
-    `copies_weights` that they are small enough to be kept a second time, in another form.
+    `copies_weights` that they are small enough to be kept a second time, in another form;
+    `training` is what the context says, and `derivatives` how often results are differentiated.
     """
 
     def __init__(
@@ -23,9 +24,13 @@ class Facts:
         types: Mapping[Value, TensorType] | None = None,
         is_inference: bool = False,
         copies_weights: bool = True,
+        training: bool | None = None,
+        derivatives: int = 0,
     ) -> None:
         self.is_inference = is_inference
         self.copies_weights = copies_weights
+        self.training = training
+        self.derivatives = derivatives
         self._types = dict(types or {})
 
     def type(self, value: Value) -> TensorType | None:
@@ -53,6 +58,12 @@ class Facts:
             return None
         sizes = tuple(size for size in known.shape if isinstance(size, int))
         return sizes if len(sizes) == len(known.shape) else None
+
+    def state(self, value: Value, known: TensorType | None) -> Value:
+        """Note the type of a value that a pass made; returns the value."""
+        if known is not None:
+            self._types[value] = known
+        return value
 
     def carry(self, old: Value, new: Value) -> None:
         """Let what is known of a value hold for the one that takes its place."""

@@ -39,6 +39,26 @@ class Note:
         return f"{self.fusion}: {self.node}" + (f" not, {self.reason}" if self.reason else "")
 
 
+class Explanation(list[Note]):
+    """The notes of a plan; as text, a line for each fusion, and for each reason with its nodes."""
+
+    def __str__(self) -> str:
+        groups: dict[str, dict[str, list[str]]] = {}
+        for note in self:
+            groups.setdefault(note.fusion, {}).setdefault(note.reason, []).append(note.node)
+        lines = []
+        for name in sorted(groups):
+            reasons = groups[name]
+            lines.append(f"{name}: {len(reasons.pop('', ()))} fused")
+            lines += [f"    {len(n)} not, {reason}: {_some(n)}" for reason, n in reasons.items()]
+        return "\n".join(lines) or "nothing was found to make faster"
+
+
+def _some(nodes: Sequence[str], count: int = 3) -> str:
+    shown = ", ".join(nodes[:count])
+    return shown if len(nodes) <= count else f"{shown} and {len(nodes) - count} more"
+
+
 class Site:
     """What a fusion sees of the graph around a node."""
 
@@ -50,6 +70,10 @@ class Site:
     def is_only_use(self, value: Value | None, count: int = 1) -> bool:
         """Whether nothing but `count` uses, those that the fusion sees, needs the value."""
         return value is not None and value not in self._kept and self._uses[value] <= count
+
+    def is_kept(self, value: Value | None) -> bool:
+        """Whether results or gradients refer to this very value."""
+        return value in self._kept
 
     def outside_use(self, nodes: Iterable[Node], inside: Iterable[Node]) -> str:
         """The reason not to fuse where results of `nodes` are used beside the group; else ""."""

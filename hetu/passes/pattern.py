@@ -113,7 +113,8 @@ def _match_call(term: Call, value: Value, found: Match) -> Iterator[Match]:
     if None in inputs:
         return
     named = {**found.named, term.name: node} if term.name else found.named
-    start = replace(found, named=named, nodes=(*found.nodes, node))
+    nodes = found.nodes if node in found.nodes else (*found.nodes, node)
+    start = replace(found, named=named, nodes=nodes)
     orders = [inputs]
     if term.op_type in COMMUTATIVE and len(inputs) == 2:
         orders.append(inputs[::-1])

@@ -27,6 +27,13 @@ def watched_values(graph: Graph) -> set[Value]:
     return {x for node in gradient_nodes(graph) for x in _variables(node)}
 
 
+def derivatives(graph: Graph) -> int:
+    """How often what a graph computes is differentiated at most; 2 stands for more, too."""
+    gradients = set(gradient_nodes(graph))
+    behind = set(needed_nodes(v for node in gradients for v in node.inputs))
+    return min(len(gradients), 2 if gradients & behind else 1)
+
+
 def watch(graph: Graph, is_differentiated: bool = False) -> Graph:
     """The graph with a `Watch` after every value that some gradient is taken with respect to.
 

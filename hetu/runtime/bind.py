@@ -141,7 +141,7 @@ def _attribute_value(
         )
     value = attribute.value
     if parameter.kind == "Tensor":
-        return to_torch(value.array, device)
+        return _placed(value, device)
     if parameter.kind == "DType":
         return dtype(value) if value else None
     if parameter.kind == "bytes":
@@ -153,18 +153,22 @@ def _as_it_comes(attribute: Attribute, device: torch.device) -> Any:
     """What a file holds: a Python value, or tensors."""
     match attribute.kind.removeprefix("sparse_"):
         case "tensor":
-            return to_torch(attribute.value.array, device)
+            return _placed(attribute.value, device)
         case "tensors":
-            return tuple(to_torch(tensor.array, device) for tensor in attribute.value)
+            return tuple(_placed(tensor, device) for tensor in attribute.value)
     return attribute.value
 
 
 def load_constant(value: Value, device: torch.device) -> torch.Tensor | np.ndarray:
-    """A constant's tensor; integers and single numbers stay on the host: see `place`."""
+    """A constant's tensor, where it belongs."""
     assert isinstance(value.data, Tensor | SparseTensor)
-    array = value.data.array
-    is_bulk = value.data.dtype.is_float and array.ndim > 0
-    return to_torch(array, device if is_bulk else None)
+    return _placed(value.data, device)
+
+
+def _placed(data: Tensor | SparseTensor, device: torch.device) -> torch.Tensor | np.ndarray:
+    """The tensor of an array; integers and single numbers stay on the host: see `place`."""
+    is_bulk = data.dtype.is_float and data.array.ndim > 0
+    return to_torch(data.array, device if is_bulk else None)
 
 
 def is_constant(value: Value) -> bool:

@@ -9,7 +9,7 @@ import torch
 
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
-from hetu.passes.fusion import Note
+from hetu.passes.fusion import Explanation
 from hetu.random import next_seed
 from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
@@ -125,8 +125,8 @@ class Executor:
         subgraph = self.subexecutor[name]
         return subgraph.source(subgraph.inference)
 
-    def explain(self, name: str = "default") -> list[Note]:
-        """What was made faster in a subgraph, and what was not and why.
+    def explain(self, name: str = "default") -> Explanation:
+        """What was made faster in a subgraph, and what was not and why: notes, and a readable text.
 
         Before the first run, shapes are not known, and some reasons say so.
         """

@@ -12,7 +12,7 @@ from hetu.ops.kinds import Context
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
-from hetu.passes.watch import gradient_nodes, watch, watched_values
+from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler
 from hetu.runtime.inductor import compiled
 from hetu.runtime.params import ParameterStore
@@ -42,8 +42,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Planner:
-    """Makes the plans of one graph in one mode; `optimize` says whether passes change it,
-    `compiles` whether torch.compile takes its source.
+    """Makes the plans of one graph in one mode; `optimize` says whether passes change it.
+
+    `compiles` says whether torch.compile takes its source, which then packs no weights.
 
     A plan for every input is made at once; for feeds of shapes that are seen again, one for these
     shapes alone, in which shapes are constants.
@@ -65,12 +66,12 @@ class Planner:
         types: dict[Value, TensorType] = {}
         if likes is not None:
             graph, types = specialize(graph, self._empty(likes), watched_values(graph))
-        differentiates = bool(gradient_nodes(graph))
-        is_inference = self.context.training is False and not differentiates
+        order = derivatives(graph)
+        is_inference = self.context.training is False and not order
         notes: list[Note] = []
         if self.optimize:
-            may_pack = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
-            facts = Facts(types, is_inference, may_pack)
+            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
+            facts = Facts(types, is_inference, copies_weights, self.context.training, order)
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph))
                 notes += found
@@ -80,7 +81,7 @@ class Planner:
         function = compiler.main(watch(hoisted.graph), hoisted.values)
         if self.compiles:
             function = compiled(function)
-        return Plan(compiler, function, differentiates, preparation, notes)
+        return Plan(compiler, function, order > 0, preparation, notes)
 
     def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:
         """Tensors without contents, like the feeds and the variables."""

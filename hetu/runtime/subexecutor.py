@@ -9,8 +9,8 @@ import torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
-from hetu.passes.fusion import Note
-from hetu.passes.watch import gradient_nodes
+from hetu.passes.fusion import Explanation
+from hetu.passes.watch import derivatives
 from hetu.runtime.engine import EngineRunner, find_engine
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
@@ -127,7 +127,7 @@ class SubExecutor:
 
     def _make_runner(self, backend: str | None) -> EngineRunner | None:
         """What runs this subgraph in another engine; None where it is one that trains."""
-        if backend is None or self._updates or gradient_nodes(self.graph):
+        if backend is None or self._updates or derivatives(self.graph):
             return None
         engine = find_engine(backend, self._context.device)
         return EngineRunner(backend, engine, self.graph, self._store)
@@ -146,9 +146,9 @@ class SubExecutor:
         sources = self._plans_for(inference, ()).latest.compiler.sources
         return "\n\n".join(source.text for source in sources.values())
 
-    def explain(self, inference: bool | None) -> list[Note]:
+    def explain(self, inference: bool | None) -> Explanation:
         """What passes made of the graph, in the plan that ran last."""
-        return list(self._plans_for(inference, ()).latest.notes)
+        return Explanation(self._plans_for(inference, ()).latest.notes)
 
     def _apply(self, results: Sequence[Any]) -> None:
         self._store.replace(self._context.updates.values())

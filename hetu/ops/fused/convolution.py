@@ -1,7 +1,7 @@
 """Convolutions on weights that are packed once, with what follows them in the same step."""
 
 from hetu.ops import native
-from hetu.ops.kinds import Any, Ints, Tensor
+from hetu.ops.kinds import Any, Floats, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
 
@@ -33,6 +33,7 @@ def conv(
     dilations: Ints,
     group: int,
     activation: str = "",
+    numbers: Floats = (),
 ) -> Tensor:
     geometry = (pads, strides, dilations, group)
-    return native.convolution(x, w, b, geometry, activation, other)
+    return native.convolution(x, w, b, geometry, activation, other, numbers)

@@ -1,7 +1,7 @@
 """Products with weights that are packed once, with bias and activation in the same step."""
 
 from hetu.ops import native
-from hetu.ops.kinds import Any, Tensor
+from hetu.ops.kinds import Any, Floats, Tensor
 from hetu.ops.registry import FUSED, op
 
 
@@ -15,8 +15,10 @@ def pack_linear(
 
 
 @op("Linear", domain=FUSED)
-def linear(x: Tensor, w: Any, b: Tensor | None = None, *, activation: str = "") -> Tensor:
-    return native.linear(x, w, b, activation)
+def linear(
+    x: Tensor, w: Any, b: Tensor | None = None, *, activation: str = "", numbers: Floats = ()
+) -> Tensor:
+    return native.linear(x, w, b, activation, numbers)
 
 
 @op("LinearPlus", domain=FUSED)

@@ -1,6 +1,6 @@
 """Activations as exporters spell them out."""
 
-from math import pi, sqrt
+from math import isclose, pi, sqrt
 
 from hetu.ir import Node
 from hetu.passes.build import make
@@ -9,6 +9,15 @@ from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
 
 _op = Operators()
 _x = Any("x")
+
+
+class _Near(float):
+    """A number that a setting has to be close to: files hold it in single precision."""
+
+    __hash__ = float.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and isclose(self, other, rel_tol=1e-6)
 
 
 def _halved(inner: Term) -> Term:
@@ -35,6 +44,14 @@ _TANH = _op.Tanh(
 GELU = _halved(_op.Add(_ERF, 1.0))
 GELU_TANH = _halved(_op.Add(_TANH, 1.0))
 SILU = _op.Mul(_x, _op.Sigmoid(_x))
+_SIX = _op.Clip(_op.Add(_x, 3.0), min=0, max=6)
+HARD_SWISH = Either((
+    _op.Mul(_x, _op.HardSigmoid(_x, alpha=_Near(1 / 6), beta=_Near(0.5))),
+    _op.Div(_op.Mul(_x, _SIX), 6.0),
+    _op.Mul(_op.Mul(_x, _SIX), 1 / 6),
+    _op.Mul(_x, Either((_op.Div(_SIX, 6.0), _op.Mul(_SIX, 1 / 6)))),
+))  # fmt: skip
+MISH = _op.Mul(_x, _op.Tanh(_op.Softplus(_x)))
 
 
 @fusion("Mul", "Div")
@@ -56,6 +73,24 @@ def silu(node: Node, site: Site) -> Outcome:
     assert output is not None
     found = match(SILU, output)
     return None if found is None else _activation(node, found, site, "Swish")
+
+
+@fusion("Mul", "Div")
+def hard_swish(node: Node, site: Site) -> Outcome:
+    """`x * min(max(x + 3, 0), 6) / 6`."""
+    output = node.outputs[0]
+    assert output is not None
+    found = match(HARD_SWISH, output)
+    return None if found is None else _activation(node, found, site, "HardSwish")
+
+
+@fusion("Mul")
+def mish(node: Node, site: Site) -> Outcome:
+    """`x * tanh(softplus(x))`."""
+    output = node.outputs[0]
+    assert output is not None
+    found = match(MISH, output)
+    return None if found is None else _activation(node, found, site, "Mish")
 
 
 def _activation(

@@ -7,7 +7,7 @@ from hetu.ops.windows import Windows
 from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.fusions.activations import activation_of
+from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
 from hetu.types import FLOAT32
 
 _GEOMETRY = ("pads", "strides", "dilations", "group")
@@ -76,14 +76,14 @@ def _producer(value: Value | None, site: Site) -> Node | None:
     return None if "activation" in node.attributes or not site.is_only_use(value) else node
 
 
-@fusion("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", inference_only=True)
+@fusion(*ACTIVATIONS, inference_only=True)
 def convolution_activation(node: Node, site: Site) -> Outcome:
     """An activation after a convolution."""
     before = _producer(node.inputs[0], site)
     activation = activation_of(node)
     if before is None or not activation:
         return None
-    attributes = {**before.attributes, "activation": activation}
+    attributes = {**before.attributes, **activation}
     fresh = make_fused("Conv", before.inputs, node.outputs[0], attributes)
     return replaced(node, fresh, before)
 

@@ -2,20 +2,54 @@
 
 from hetu.ir import Node, Value
 from hetu.ops.registry import FUSED
-from hetu.passes.build import make_fused, output_of
+from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.fusions.activations import activation_of
+from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
 from hetu.types import FLOAT32
 
 SMALLEST = 1 << 20
 """A product of fewer multiplications is faster without oneDNN, whose calls cost more."""
+
+_PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 
 TYPICAL_ROWS = 16
 """How many rows are counted on where their number is not known."""
 
 FEW_ROWS = 4
 """With fewer rows than these, reading the weight takes the time, whatever its order."""
+
+
+@fusion("Reshape", inference_only=True)
+def flattened(node: Node, site: Site) -> Outcome:
+    """A `Gemm` of rows that are put together before and apart after it."""
+    gemm = node.inputs[0].node if node.inputs[0] is not None else None
+    if gemm is None or not is_onnx(gemm, "Gemm") or not site.is_only_use(node.inputs[0]):
+        return None
+    flat = gemm.inputs[0].node if gemm.inputs[0] is not None else None
+    if flat is None or not is_onnx(flat, "Reshape") or flat.inputs[0] is None:
+        return None
+    x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
+    given, rows, after = (
+        site.facts.shape(v) for v in (x, *gemm.inputs[:1], *node.outputs[:1]) if v
+    )
+    if given is None or rows is None or after is None or len(given) < 3 or weight is None:
+        return None
+    if given[-1] != rows[-1] or given[:-1] != after[:-1] or bias is None:
+        return None
+    if any(argument(gemm, name) != wanted for name, wanted in _PLAIN.items()):
+        return None
+    if site.facts.shape(bias) != after[-1:]:
+        return None
+    nodes = []
+    if argument(gemm, "transB"):
+        nodes.append(make("Transpose", [weight], None, {"perm": (1, 0)}))
+        weight = output_of(nodes[-1])
+    nodes.append(make("MatMul", [x, weight], node.outputs[0]))
+    site.facts.state(output_of(nodes[-1]), site.facts.type(node.outputs[0]))
+    fresh = make("Add", [output_of(nodes[-1]), bias], node.outputs[0])
+    covered = [gemm, flat] if site.is_only_use(gemm.inputs[0]) else [gemm]
+    return Replacement([*nodes, fresh], fresh.outputs, covered)
 
 
 @fusion("MatMul", "Gemm", inference_only=True)
@@ -128,12 +162,12 @@ def linear_plus(node: Node, site: Site) -> Outcome:
     return None
 
 
-@fusion("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", inference_only=True)
+@fusion(*ACTIVATIONS, inference_only=True)
 def linear_activation(node: Node, site: Site) -> Outcome:
     """An activation after a product."""
     before = _producer(node.inputs[0], "Linear", site)
     activation = activation_of(node)
     if before is None or not activation:
         return None
-    fresh = make_fused("Linear", before.inputs, node.outputs[0], {"activation": activation})
+    fresh = make_fused("Linear", before.inputs, node.outputs[0], activation)
     return replaced(node, fresh, before)
