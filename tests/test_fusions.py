@@ -27,7 +27,9 @@ NUMPY = {"float": np.float32, "double": np.float64, "float16": np.float16}
 
 def load(body: str, inputs: str, outputs: str, opset: int = 21, **weights: np.ndarray) -> Any:
     """The model of a body in ONNX's text form."""
-    text = f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({outputs}) {{ {body} }}'
+    text = (
+        f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({outputs}) {{ {body} }}'
+    )
     model = parser.parse_model(text)
     model.graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in weights.items()
@@ -257,7 +259,9 @@ def test_a_triangular_mask_is_causal() -> None:
                 a = Softmax<axis = -1>(m) y = MatMul(a, v)
             """
             head = helper.make_node("Constant", [], ["mask"], value=numpy_helper.from_array(mask))
-            inputs = "float[1, 2, 6, 4] q, float[1, 2, 6, 4] k, float[1, 2, 6, 3] v, float[6, 6] mask"
+            inputs = (
+                "float[1, 2, 6, 4] q, float[1, 2, 6, 4] k, float[1, 2, 6, 3] v, float[6, 6] mask"
+            )
             text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float[1, 2, 6, 3] y) {{ {body} }}'
             proto = parser.parse_model(text)
             del proto.graph.input[3]
@@ -329,7 +333,9 @@ def test_nodes_that_do_nothing(body: str) -> None:
 
 
 def test_results_stay_independent_of_feeds() -> None:
-    model = load("y = Identity(x) t = Transpose(x) z = Transpose(t)", "float[3] x", "float y, float z")
+    model = load(
+        "y = Identity(x) t = Transpose(x) z = Transpose(t)", "float[3] x", "float y, float z"
+    )
     executor, x = ht.Executor(list(model.outputs.values())), normal(3)
     kept = x.copy()
     for result in executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True):
@@ -386,7 +392,9 @@ def test_activations_of_convolutions(activation: str, plus: bool) -> None:
 
 
 def test_explanations_can_be_read() -> None:
-    executor, _ = run(norm("layer norm", "pow", "div", "scale", "float"), {"x": normal(2, 3, 4)}, True)
+    executor, _ = run(
+        norm("layer norm", "pow", "div", "scale", "float"), {"x": normal(2, 3, 4)}, True
+    )
     lines = str(executor.explain()).splitlines()
     assert "layer norm: 1 fused" in lines
 

@@ -1,6 +1,6 @@
 """ONNX files in and out; the only package that touches protobuf."""
 
-from hetu.onnx import hetu2onnx, onnx2hetu
+from hetu.onnx import engines, hetu2onnx, onnx2hetu
 from hetu.onnx.bridges import from_module, to_module, to_proto
 from hetu.onnx.hetu2onnx import export
 from hetu.onnx.info import ModelInfo, inspect_model
@@ -19,6 +19,7 @@ __all__ = [
     "WeightMatch",
     "WeightMatches",
     "change_batch",
+    "engines",
     "export",
     "from_module",
     "hetu2onnx",

@@ -79,11 +79,27 @@ def export(
     `LimitError` where protobuf cannot hold the model and `StorageError` where the disk is full;
     nothing has changed then.
     """
+    return write_file(
+        executor.store, inputs, outputs, path, opset, input_shapes, metadata, external_data
+    )
+
+
+def write_file(
+    store: Store,
+    inputs: Value | Sequence[Value],
+    outputs: Value | Sequence[Value],
+    path: str | os.PathLike[str],
+    opset: Opset = None,
+    input_shapes: Shapes | None = None,
+    metadata: Mapping[str, str] | None = None,
+    external_data: ExternalData = None,
+) -> onnx.ModelProto:
+    """What `export` does, with the values of a store."""
     path = Path(path)
     data_name = data_file_name(path, external_data)
     graph = _collect(as_list(inputs), as_list(outputs))
     held = HeldData(external_data)
-    model = _to_proto(executor.store, graph, input_shapes or {}, metadata or {}, opset, held)
+    model = _to_proto(store, graph, input_shapes or {}, metadata or {}, opset, held)
     data = held.settle(model, data_name)
     write_model(path, model, data, external_data)
     return model

@@ -67,6 +67,7 @@ class TrainOp(Update):
                 # torch's fused steps read parameter and gradient as if both lay in one order
                 param.grad = gradient.to(param.dtype).contiguous()
         rule.step()
+        torch.autograd.graph.increment_version(params)  # torch's fused steps leave it as it is
         for param in params:
             param.grad = None
 

@@ -13,6 +13,7 @@ from hetu.passes.fusion import Explanation
 from hetu.random import next_seed
 from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
+from hetu.runtime.engine import find_engine
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.precision import Precision
@@ -47,6 +48,11 @@ class Executor:
     the graph's types. With "fp16", losses are scaled while gradients are taken: a run whose
     gradients are not finite trains nothing and halves the scale, as in `torch.amp.GradScaler`;
     checkpoints hold the scale.
+
+    `compile` hands the generated source to torch.compile, once for each shape of feeds: it needs a
+    C++ compiler, and minutes for large graphs. `backend` is the engine, "onnxruntime" or
+    "openvino", that subgraphs in inference mode run in, on the CPU and in the graph's types, with
+    the present weights; those that train, or take gradients, run on torch.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Executor:
         inference: Any = _AUTOMATIC,
         precision: str = "fp32",
         optimize: bool = True,
+        compile: bool = False,
+        backend: str | None = None,
         **options: Any,
     ) -> None:
         _check_options(options)
@@ -78,6 +86,10 @@ class Executor:
         self.store = ParameterStore(variables, self.device, np.random.default_rng(self.seed))
         self._preparer = Preparer(self.store, self.device)
         self._optimize = optimize
+        self._compile = compile
+        self._backend = backend
+        if backend is not None:
+            find_engine(backend, self.device)
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(
@@ -177,6 +189,7 @@ class Executor:
         return SubExecutor(
             name, items, self.store, self.device, self._generator, inference, self._precision,
             self._preparer, self._optimize and self._precision.dtype is None,
+            self._compile, self._backend,
         )  # fmt: skip
 
     def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:

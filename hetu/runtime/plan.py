@@ -14,6 +14,7 @@ from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler
+from hetu.runtime.inductor import compiled
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
 from hetu.runtime.prepared import Preparation, Preparer
@@ -43,6 +44,8 @@ class Plan:
 class Planner:
     """Makes the plans of one graph in one mode; `optimize` says whether passes change it.
 
+    `compiles` says whether torch.compile takes its source, which then packs no weights.
+
     A plan for every input is made at once; for feeds of shapes that are seen again, one for these
     shapes alone, in which shapes are constants.
     """
@@ -52,6 +55,7 @@ class Planner:
     store: ParameterStore
     preparer: Preparer
     optimize: bool = True
+    compiles: bool = False
     _prepared: Graph | None = field(default=None, init=False)
 
     def plan(self, likes: Sequence[Like | None] | None = None) -> Plan:
@@ -66,7 +70,7 @@ class Planner:
         is_inference = self.context.training is False and not order
         notes: list[Note] = []
         if self.optimize:
-            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES
+            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
             facts = Facts(types, is_inference, copies_weights, self.context.training, order)
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph))
@@ -75,6 +79,8 @@ class Planner:
         compiler = Compiler(self.context, self.store.positions)
         hoisted = preparation.hoisted
         function = compiler.main(watch(hoisted.graph), hoisted.values)
+        if self.compiles:
+            function = compiled(function)
         return Plan(compiler, function, order > 0, preparation, notes)
 
     def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:

@@ -10,6 +10,8 @@ from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fusion import Explanation
+from hetu.passes.watch import derivatives
+from hetu.runtime.engine import EngineRunner, find_engine
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
@@ -42,6 +44,8 @@ class SubExecutor:
         precision: Precision,
         preparer: Preparer,
         optimize: bool = True,
+        compiles: bool = False,
+        backend: str | None = None,
     ) -> None:
         self.name = name
         self.evaluated = list(evaluated)
@@ -55,6 +59,8 @@ class SubExecutor:
         self.graph = graph_of(wanted, name)
         self._preparer = preparer
         self._optimize = optimize
+        self._compiles = compiles
+        self._runner = self._make_runner(backend)
         self._plans: dict[_Setting, Plans] = {}
 
     @property
@@ -89,6 +95,8 @@ class SubExecutor:
     ) -> list[Any]:
         """Evaluate once; the results are as the graph computes them, None for updates."""
         given = self._by_value(feed_dict)
+        if self._runner is not None and inference is True:
+            return self._run_in_engine(self._runner, given, advance)
         overridden = tuple(
             value for value in self.graph.initializers if value in given and value.constant
         )
@@ -116,6 +124,22 @@ class SubExecutor:
         if inference is False:
             self._store.count_run(variables)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
+
+    def _make_runner(self, backend: str | None) -> EngineRunner | None:
+        """What runs this subgraph in another engine; None where it is one that trains."""
+        if backend is None or self._updates or derivatives(self.graph):
+            return None
+        engine = find_engine(backend, self._context.device)
+        return EngineRunner(backend, engine, self.graph, self._store)
+
+    def _run_in_engine(
+        self, runner: EngineRunner, given: dict[Value, Any], advance: bool
+    ) -> list[Any]:
+        fed = tuple(value for value in self.graph.initializers if value in given)
+        feeds, _ = self._collect(given, fed, advance)
+        results = runner.run(fed, feeds)
+        self._store.count_run(self.graph.initializers)
+        return results
 
     def source(self, inference: bool | None) -> str:
         """The Python source that runs the graph and all graphs in it, the outermost last."""
@@ -151,6 +175,7 @@ class SubExecutor:
         if (inference, overridden) not in self._plans:
             graph = with_fed(self.graph, overridden)
             planner = Planner(graph, self._context, self._store, self._preparer, self._optimize)
+            planner.compiles = self._compiles
             self._plans[inference, overridden] = Plans(planner)
         return self._plans[inference, overridden]
 

@@ -1,0 +1,5 @@
+"""Engines that run inference subgraphs: `Executor(..., backend=...)`."""
+
+from hetu.onnx.engines import onnxruntime, openvino
+
+__all__ = ["onnxruntime", "openvino"]

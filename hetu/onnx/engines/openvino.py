@@ -1,0 +1,43 @@
+"""Inference in OpenVINO."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hetu.errors import UnsupportedError, show
+from hetu.ir import Value
+from hetu.onnx.engines.model import ModelFile, load_library
+from hetu.runtime.engine import Session, register_engine
+from hetu.runtime.params import ParameterStore
+from hetu.types import STRING, TensorType
+
+
+@register_engine("openvino")
+def load_session(
+    store: ParameterStore, inputs: Sequence[Value], outputs: Sequence[Value], threads: int
+) -> Session:
+    """A model compiled by OpenVINO for the CPU, which computes float32 in float32."""
+    library = load_library("openvino")
+    for value in (*inputs, *outputs):
+        _check_type(value)
+    file = ModelFile(store, inputs, outputs)
+    core = library.Core()
+    config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    compiled = core.compile_model(core.read_model(file.path), "CPU", config)
+
+    def run(feeds: Sequence[Any]) -> Sequence[Any]:
+        given = {name: np.ascontiguousarray(f) if f.ndim else f
+                 for name, f in zip(file.inputs, feeds, strict=True)}  # fmt: skip
+        results = compiled(given)
+        return [np.array(results[name]) for name in file.outputs]
+
+    return run
+
+
+def _check_type(value: Value) -> None:
+    if not isinstance(value.type, TensorType | None) or value.dtype is STRING:
+        raise UnsupportedError(
+            f"{show(value.name)}: openvino takes and gives tensors of numbers, not {value.type}; "
+            "leave out backend='openvino' to run it on torch"
+        )

@@ -1,0 +1,100 @@
+"""Inference in other engines, and through torch.compile."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hetu as ht
+from hetu.errors import UnsupportedError, UsageError
+
+ENGINES = ["onnxruntime", "openvino"]
+RTOL = ATOL = 1e-5
+"""Sums of some ten float32 numbers in another order."""
+
+
+def network() -> tuple:
+    random = np.random.default_rng(0)
+    x, target = ht.placeholder_op("x"), ht.placeholder_op("target")
+    first = ht.Variable("first", value=random.standard_normal((6, 8), np.float32))
+    second = ht.Variable("second", value=random.standard_normal((8, 3), np.float32))
+    logits = ht.matmul_op(ht.relu_op(ht.matmul_op(x, first)), second)
+    loss = ht.reduce_mean_op(ht.softmaxcrossentropy_op(logits, target), [0])
+    return x, target, first, second, logits, loss, ht.optim.SGDOptimizer(0.1).minimize(loss)
+
+
+def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(size)
+    inputs = random.standard_normal((size, 6), np.float32)
+    return inputs, np.eye(3, dtype=np.float32)[random.integers(0, 3, size)]
+
+
+def expected(inputs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.maximum(inputs @ first, 0) @ second
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_weights_follow_training_loading_and_feeds(backend: str, tmp_path: Path) -> None:
+    x, target, _, second, logits, loss, train = network()
+    executor = ht.Executor({"train": [loss, train], "infer": [logits, x, logits]}, backend=backend)
+    executor.save(str(tmp_path))
+
+    def check(size: int, fed: dict) -> None:
+        inputs, _ = batch(size)
+        got, same, again = executor.run("infer", feed_dict={"x": inputs} | fed)
+        state = executor.state_dict() | {value.name: array for value, array in fed.items()}
+        want = expected(inputs, state["first"], state["second"])
+        np.testing.assert_allclose(got.asnumpy(), want, RTOL, ATOL)
+        np.testing.assert_allclose(again.asnumpy(), want, RTOL, ATOL)
+        np.testing.assert_array_equal(same.asnumpy(), inputs)
+
+    check(4, {})
+    before = executor.state_dict()["first"].copy()
+    inputs, labels = batch(5)
+    executor.run("train", feed_dict={x: inputs, target: labels})
+    assert not np.array_equal(before, executor.state_dict()["first"])
+    check(2, {})
+    check(1, {second: np.ones((8, 3), np.float32)})
+    executor.load(str(tmp_path))
+    np.testing.assert_array_equal(before, executor.state_dict()["first"])
+    check(3, {})
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_wrong_feeds_are_usage_errors(backend: str) -> None:
+    logits = network()[4]
+    executor = ht.Executor([logits], backend=backend)
+    with pytest.raises(UsageError, match="'x'.*not fed"):
+        executor.run(feed_dict={})
+    with pytest.raises(UsageError, match="'y' is no feed"):
+        executor.run(feed_dict={"y": 1})
+
+
+def test_missing_engines_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, _, _, logits, *_ = network()
+    with pytest.raises(UsageError, match="no backend 'tvm'; there are 'onnxruntime', 'openvino'"):
+        ht.Executor([logits], backend="tvm")
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not there
+    with pytest.raises(UsageError, match="pip install openvino"):
+        ht.Executor([logits], backend="openvino").run(feed_dict={"x": batch(1)[0]})
+
+
+def test_compiled_training_is_uncompiled_training() -> None:
+    losses = []
+    for compiles in (False, True):
+        x, target, _, _, logits, loss, train = network()
+        executor = ht.Executor({"train": [loss, train], "infer": [logits]}, compile=compiles)
+        feeds = dict(zip((x, target), batch(5), strict=True))
+        steps = [executor.run("train", feed_dict=feeds)[0].asnumpy() for _ in range(5)]
+        losses.append([*steps, *executor.run("infer", feed_dict={x: batch(5)[0]})[0].asnumpy()])
+    for plain, compiled in zip(*losses, strict=True):
+        np.testing.assert_allclose(compiled, plain, RTOL, ATOL)
+
+
+def test_without_compiler_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, _, _, logits, *_ = network()
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    with pytest.raises(UnsupportedError, match="needs a C.. compiler"):
+        ht.Executor([ht.exp_op(logits)], compile=True).run(feed_dict={"x": batch(7)[0]})
