@@ -27,7 +27,9 @@ NUMPY = {"float": np.float32, "double": np.float64, "float16": np.float16}
 
 def load(body: str, inputs: str, outputs: str, opset: int = 21, **weights: np.ndarray) -> Any:
     """The model of a body in ONNX's text form."""
-    text = f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({outputs}) {{ {body} }}'
+    text = (
+        f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({outputs}) {{ {body} }}'
+    )
     model = parser.parse_model(text)
     model.graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in weights.items()
@@ -112,10 +114,7 @@ def norm(
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(
-    st.sampled_from(list(CENTERS)), st.sampled_from(list(SQUARES)), st.sampled_from(list(QUOTIENTS)),
-    st.sampled_from(list(ENDS)), st.sampled_from(list(TOLERANCES)),
-)  # fmt: skip
+@given(*(st.sampled_from(list(each)) for each in (CENTERS, SQUARES, QUOTIENTS, ENDS, TOLERANCES)))
 def test_norms(name: str, square: str, quotient: str, end: str, kind: str) -> None:
     make = norm(name, square, quotient, end, kind)
     notes = check(make, {"x": normal(2, 3, 4, kind=kind)}, kind, trains=kind != "float16")
@@ -257,8 +256,11 @@ def test_a_triangular_mask_is_causal() -> None:
                 a = Softmax<axis = -1>(m) y = MatMul(a, v)
             """
             head = helper.make_node("Constant", [], ["mask"], value=numpy_helper.from_array(mask))
-            inputs = "float[1, 2, 6, 4] q, float[1, 2, 6, 4] k, float[1, 2, 6, 3] v, float[6, 6] mask"
-            text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float[1, 2, 6, 3] y) {{ {body} }}'
+            inputs = (
+                "float[1, 2, 6, 4] q, float[1, 2, 6, 4] k, float[1, 2, 6, 3] v, float[6, 6] mask"
+            )
+            head_text = '<ir_version: 10, opset_import: ["" : 21]>'
+            text = f"{head_text} g ({inputs}) => (float[1, 2, 6, 3] y) {{ {body} }}"
             proto = parser.parse_model(text)
             del proto.graph.input[3]
             proto.graph.node.insert(0, head)
@@ -312,9 +314,10 @@ SIMPLE = {
     "s = Constant<value_ints = [1, 1]>() y = Tile(x, s) z = Relu(y)": 1,
     "s = Constant<value_ints = [1, -1, -1, 1]>() y = Pad(x, s) z = Relu(y)": 0,
     "s = Constant<value_ints = [0, 0, 0, 0]>() y = Pad(x, s) z = Relu(y)": 1,
-    "s = Constant<value_ints = [-1]>() e = Constant<value_ints = [-9]>() t = Constant<value_ints = [0]>()"
-    " y = Slice(x, s, e, t, s) z = Relu(y)": 0,
-    "s = Constant<value_ints = [0]>() e = Constant<value_ints = [9]>() y = Slice(x, s, e) z = Relu(y)": 1,
+    "s = Constant<value_ints = [-1]>() e = Constant<value_ints = [-9]>()"
+    " t = Constant<value_ints = [0]>() y = Slice(x, s, e, t, s) z = Relu(y)": 0,
+    "s = Constant<value_ints = [0]>() e = Constant<value_ints = [9]>()"
+    " y = Slice(x, s, e) z = Relu(y)": 1,
     "y = Concat<axis = 0>(x) z = Relu(y)": 1,
     "c = Constant<value = bool[1] {1}>() n = Neg(x) y = Where(c, x, n) z = Relu(y)": 1,
     "c = Constant<value = bool[4] {1, 0, 1, 1}>() n = Neg(x) y = Where(c, x, n) z = Relu(y)": 0,
@@ -329,7 +332,9 @@ def test_nodes_that_do_nothing(body: str) -> None:
 
 
 def test_results_stay_independent_of_feeds() -> None:
-    model = load("y = Identity(x) t = Transpose(x) z = Transpose(t)", "float[3] x", "float y, float z")
+    model = load(
+        "y = Identity(x) t = Transpose(x) z = Transpose(t)", "float[3] x", "float y, float z"
+    )
     executor, x = ht.Executor(list(model.outputs.values())), normal(3)
     kept = x.copy()
     for result in executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True):
@@ -386,7 +391,9 @@ def test_activations_of_convolutions(activation: str, plus: bool) -> None:
 
 
 def test_explanations_can_be_read() -> None:
-    executor, _ = run(norm("layer norm", "pow", "div", "scale", "float"), {"x": normal(2, 3, 4)}, True)
+    executor, _ = run(
+        norm("layer norm", "pow", "div", "scale", "float"), {"x": normal(2, 3, 4)}, True
+    )
     lines = str(executor.explain()).splitlines()
     assert "layer norm: 1 fused" in lines
 
@@ -421,7 +428,8 @@ def test_what_exporters_write(spec: str, tmp_path: Path) -> None:
 
 def lookups(columns: list[int], widths: list[int]) -> Callable[[], Any]:
     parts = [
-        f"c{i} = Constant<value = int64 {{{c}}}>() i{i} = Gather<axis = 1>(x, c{i}) e{i} = Gather(t{i}, i{i})"
+        f"c{i} = Constant<value = int64 {{{c}}}>() i{i} = Gather<axis = 1>(x, c{i})"
+        f" e{i} = Gather(t{i}, i{i})"
         for i, c in enumerate(columns)
     ]
     names = ", ".join(f"e{i}" for i in range(len(columns)))

@@ -109,9 +109,9 @@ def convolution(
     other: Tensor | None,
     numbers: Floats = (),
 ) -> Tensor:
-    """`activation(convolution + bias + other, *numbers)` on a packed weight, in channels-last order.
+    """`activation(convolution + bias + other, *numbers)` on a packed weight.
 
-    `geometry` is padding, strides, dilations and groups.
+    The result is in channels-last order. `geometry` is padding, strides, dilations and groups.
     """
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, strides, dilations, groups = geometry

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.kinds import Tensor
