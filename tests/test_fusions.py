@@ -456,3 +456,16 @@ def test_embeddings(columns: list[int], widths: list[int], count: int) -> None:
     for wrong in (-6, 5):
         with pytest.raises(ht.errors.RunError):
             run(make, {"x": np.full((4, 6), wrong)}, True)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_of_one_input(transposed: bool) -> None:
+    operator = "Gemm<transB = 1>" if transposed else "Gemm"
+    body = " ".join(f"y{i} = {operator}(x, w{i}, b{i})" for i in range(3))
+    widths = (256, 128, 512)
+    weights = {f"b{i}": normal(n, seed=i) for i, n in enumerate(widths)}
+    for i, n in enumerate(widths):
+        weights[f"w{i}"] = normal(*((n, 256) if transposed else (256, n)), seed=i) / 16
+    make = lambda: load(body, "float[64, 256] x", "float y0, float y1, float y2", **weights)  # noqa: E731
+    notes = check(make, {"x": normal(64, 256)}, trains=False)
+    assert fused(notes, "merge") == 1
