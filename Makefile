@@ -5,15 +5,21 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench lint format generate lock clean
+.PHONY: demo test bench verified lint format generate lock clean
 
 demo: .venv/examples
 	$(BIN)/python examples/digits.py
 
 test: .venv/test
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json
+	$(BIN)/python -m tools.verified --check out/verified.json
 
-# Takes about an hour on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
+# Writes the README's table of exporters from what the tests that are marked verify.
+verified: .venv/test
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json tests/interop
+	$(BIN)/python -m tools.verified out/verified.json
+
+# Takes about two hours on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
 bench: .venv/onnx2torch
 	$(BIN)/python -m benchmarks --out benchmarks/results
 

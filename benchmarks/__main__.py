@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -11,12 +10,12 @@ from benchmarks import machine
 from benchmarks.chart import write_chart
 from benchmarks.engines import NAMES
 from benchmarks.measure import Plan, Row
-from benchmarks.report import to_markdown, write_json
+from benchmarks.report import to_markdown, write_report
 from benchmarks.studies import STUDIES
 from benchmarks.worker import Worker
 from benchmarks.workloads import WORKLOADS
 
-CONSOLE = Console(stderr=True)
+CONSOLE = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,17 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         facts |= _roofline(options.threads)
     rows: list[Row] = []
     for study in [name for name in STUDIES if name in options.studies]:
-        rows += STUDIES[study](plan)
-        if options.out is not None:
-            _write(rows, facts, options.out)
+        for row in STUDIES[study](plan):
+            rows.append(row)
+            CONSOLE.print(f"  {row}")
+            if options.out is not None:
+                write_report(rows, facts, options.out)
+    if options.out is not None:
+        write_chart(rows, options.out / "results.png")
     print(to_markdown(rows, facts, details=False))
-
-
-def _write(rows: Sequence[Row], facts: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(to_markdown(rows, facts))
-    write_json(rows, facts, folder / "results.json")
-    write_chart(rows, folder / "results.png")
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -48,7 +44,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         runs=3 if options.quick else options.runs,
         fresh=1 if options.quick else options.fresh,
         threads=options.threads,
-        note=CONSOLE.log,
+        note=CONSOLE.print,
     )
 
 
@@ -75,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", type=_names([*WORKLOADS]), default=[*WORKLOADS], help=", ".join(WORKLOADS))
     add("--engines", type=_names([*NAMES]), default=[*NAMES], help=", ".join(NAMES))
     add("--runs", type=int, default=9, help="turns of each engine (default 9)")
-    add("--fresh", type=int, default=5, help="processes, or exports, of each (default 5)")
+    add("--fresh", type=int, default=9, help="processes, or exports, of each (default 9)")
     add("--quick", action="store_true", help="3 runs, and 1 process or export of each")
     add("--threads", type=int, default=2, help="of each engine (default 2)")
     add("--out", type=Path, help="folder to write the report into")

@@ -1,10 +1,6 @@
 """Writes a workload's files with torch's exporter, in its default form."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,7 +48,7 @@ def _write_forms(module: nn.Module, workload: Workload, folder: Path) -> dict[st
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
         forms["trainable"] = "trainable.onnx"  # the default form folds them into the weights
         export(module, workload, folder / forms["trainable"], optimize=False)
-    with contextlib.suppress(torch.onnx.errors.OnnxExporterError):  # GPT-2 has no older form
+    with suppress(torch.onnx.errors.OnnxExporterError):  # GPT-2 has no older form
         _export_older(module, workload, folder / "older.onnx")
         forms["older"] = "older.onnx"
     return forms
@@ -61,12 +57,11 @@ def _write_forms(module: nn.Module, workload: Workload, folder: Path) -> dict[st
 def _export_older(module: nn.Module, workload: Workload, path: Path) -> None:
     """As the exporter before wrote it, without the folded weights that onnx2torch fails on."""
     inputs, names = _inputs(workload), list(workload.inputs)
-    with _silence():
-        torch.onnx.export(
-            module, inputs, path, input_names=names, dynamo=False, opset_version=OLDER_OPSET,
-            dynamic_axes={name: {0: "batch"} for name in names}, do_constant_folding=False,
-            training=torch.onnx.TrainingMode.PRESERVE,
-        )  # fmt: skip
+    torch.onnx.export(
+        module, inputs, path, input_names=names, dynamo=False, opset_version=OLDER_OPSET,
+        dynamic_axes={name: {0: "batch"} for name in names}, do_constant_folding=False,
+        training=torch.onnx.TrainingMode.PRESERVE,
+    )  # fmt: skip
 
 
 def _inputs(workload: Workload) -> tuple[torch.Tensor, ...]:
@@ -77,26 +72,14 @@ def export(module: nn.Module, workload: Workload, path: Path, **options: Any) ->
     """Write the module as its user would, with any batch size."""
     inputs = _inputs(workload)
     batches = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
-    with _silence():
-        torch.onnx.export(
-            module, inputs, path, input_names=list(workload.inputs), dynamo=True, verbose=False,
-            dynamic_shapes=(batches,) if _is_variadic(module) else batches, **options,
-        )  # fmt: skip
+    torch.onnx.export(
+        module, inputs, path, input_names=list(workload.inputs), dynamo=True, verbose=False,
+        dynamic_shapes=(batches,) if _is_variadic(module) else batches, **options,
+    )  # fmt: skip
 
 
 def _is_variadic(module: nn.Module) -> bool:
     return bool(module.forward.__code__.co_flags & 0x04)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """What the exporters have to say is none of the benchmark's results."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(warnings.catch_warnings(action="ignore"))
-        logging.disable(logging.WARNING)
-        stack.callback(logging.disable, logging.NOTSET)
-        yield
 
 
 def count_flops(module: nn.Module, workload: Workload) -> float:
@@ -104,6 +87,6 @@ def count_flops(module: nn.Module, workload: Workload) -> float:
     inputs = [torch.from_numpy(array) for array in workload.feeds(1).values()]
     # Without oneDNN, recurrent layers are the products that the counter knows.
     counter = FlopCounterMode(display=False)
-    with _silence(), counter, torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+    with counter, torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
         module(*inputs)
     return float(counter.get_total_flops())

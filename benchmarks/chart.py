@@ -9,52 +9,73 @@ from matplotlib.axes import Axes
 
 from benchmarks.engines import NAMES
 from benchmarks.measure import Row
-from benchmarks.targets import Cases, cases_of
+from benchmarks.targets import Case, cases_of
 
 STUDIES = ("inference", "training", "import", "export", "memory", "chain", "scale")
-BAR = 0.16
-"""Height of one bar, in inches."""
+
+INCHES = 0.17
+"""Height of a bar, and of the space between cases."""
+
+Ratios = dict[Case, dict[str, float]]
+"""Each engine's figure over hetu's, by case."""
 
 
 def write_chart(rows: Sequence[Row], path: Path) -> None:
-    """Each engine's figure over hetu's, per case: bars right of 1 are where hetu is better."""
-    studies = {study: cases_of(rows, study) for study in STUDIES}
-    studies = {study: cases for study, cases in studies.items() if _bars(cases)}
+    """One part for each study; bars to the right are where hetu is better."""
+    studies = {study: found for study in STUDIES if (found := _ratios(rows, study))}
     if not studies:
         return
     matplotlib.use("Agg")
-    heights = [_bars(cases) + len(cases) for cases in studies.values()]
+    heights = [INCHES * sum(len(engines) + 1 for engines in r.values()) for r in studies.values()]
     figure, axes = pyplot.subplots(
-        len(studies), figsize=(9, BAR * sum(heights) + len(studies)), squeeze=False,
+        len(studies), figsize=(9, sum(heights) + len(heights)), squeeze=False,
         height_ratios=heights, layout="constrained",
     )  # fmt: skip
-    for axis, (study, cases) in zip(axes[:, 0], studies.items(), strict=True):
-        _draw(axis, study, cases)
+    figure.suptitle("Figures of other engines over hetu's (right of 1: hetu is better)")
+    for axis, (study, ratios) in zip(axes[:, 0], studies.items(), strict=True):
+        _draw(axis, study, ratios)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
-def _bars(cases: Cases) -> int:
-    return sum(len(engines) - 1 for engines in cases.values() if "hetu" in engines)
+def _ratios(rows: Sequence[Row], study: str) -> Ratios:
+    return {
+        case: {
+            name: row.minimum / engines["hetu"].minimum
+            for name, row in engines.items()
+            if name != "hetu"
+        }
+        for case, engines in cases_of(rows, study).items()
+        if len(engines) > 1 and "hetu" in engines
+    }
 
 
-def _draw(axis: Axes, study: str, cases: Cases) -> None:
-    ticks, labels, position, named = [], [], 0, set()
-    for (workload, batch), engines in cases.items():
-        start = position
-        for engine in [name for name in engines if name != "hetu" and "hetu" in engines]:
-            ratio = engines[engine].minimum / engines["hetu"].minimum
-            label = NAMES.get(engine, engine)
-            color = f"C{list(NAMES).index(engine)}" if engine in NAMES else "gray"
-            axis.barh(position, ratio, color=color, label=None if engine in named else label)
-            named.add(engine)
-            position += 1
-        ticks.append((start + position - 1) / 2)
-        labels.append(f"{workload} x{batch}")
-        position += 1
-    axis.set_yticks(ticks, labels)
-    axis.invert_yaxis()
+def _draw(axis: Axes, study: str, ratios: Ratios) -> None:
+    """All bars of a study, one colour per engine, grouped by case."""
+    positions: dict[str, list[tuple[int, float]]] = {}
+    ticks, row = {}, 0
+    for (workload, batch), engines in ratios.items():
+        ticks[row + (len(engines) - 1) / 2] = f"{workload} x{batch}"
+        for engine, ratio in engines.items():
+            positions.setdefault(engine, []).append((row, ratio))
+            row += 1
+        row += 1
     axis.set_xscale("log")
+    for engine, bars in positions.items():
+        rows, values = zip(*bars, strict=True)
+        color = f"C{list(NAMES).index(engine)}"
+        widths = [value - 1 for value in values]
+        drawn = axis.barh(rows, widths, left=1, color=color, label=NAMES[engine])
+        axis.bar_label(drawn, [f"{value:.2f}" for value in values], padding=2, fontsize=6)
+    _dress(axis, study, ticks)
+
+
+def _dress(axis: Axes, study: str, ticks: dict[float, str]) -> None:
+    axis.set_yticks(list(ticks), list(ticks.values()))
+    axis.invert_yaxis()
+    axis.margins(x=0.1)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     axis.axvline(1, color="black", linewidth=1)
-    axis.set_title(f"{study}: figure of each engine / hetu's (right of 1: hetu is better)")
+    axis.set_title(study, loc="left")
     axis.legend(fontsize="small")

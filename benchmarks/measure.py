@@ -18,12 +18,15 @@ REFERENCES = ("onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how long: `runs` turns of at least `seconds` each."""
+    """What is measured, and how long.
+
+    Engines have `runs` turns of at least `seconds`, or `fresh` processes or exports each.
+    """
 
     workloads: list[Workload]
     engines: list[str]
     runs: int = 9
-    fresh: int = 5
+    fresh: int = 9
     seconds: float = 0.05
     threads: int = 2
     note: Callable[[str], None] = print
@@ -54,6 +57,14 @@ class Row:
     @property
     def median(self) -> float:
         return median(self.values)
+
+    def show(self, value: float) -> str:
+        """One of the values with its unit."""
+        return f"{1e3 * value:.3f} ms" if self.unit == "s" else f"{value / 2**20:.1f} MiB"
+
+    def __str__(self) -> str:
+        outcome = self.show(self.minimum) if self.values else self.problem
+        return f"{self.study} {self.workload} x{self.batch}, {self.engine}: {outcome}"
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file has of it."""

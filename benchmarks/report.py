@@ -14,8 +14,14 @@ from benchmarks.targets import Outcome, cases_of, evaluate
 VERDICTS = {True: "met", False: "missed", None: "not measured"}
 
 
-def write_json(rows: Sequence[Row], machine: dict[str, Any], path: Path) -> None:
-    """All figures, with the machine and the targets."""
+def write_report(rows: Sequence[Row], machine: dict[str, Any], folder: Path) -> None:
+    """Write `results.md` and `results.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(to_markdown(rows, machine))
+    _write_json(rows, machine, folder / "results.json")
+
+
+def _write_json(rows: Sequence[Row], machine: dict[str, Any], path: Path) -> None:
     targets = [
         {"name": o.target.name, "relation": o.target.relation, "bound": o.target.bound,
          "value": o.value, "met": o.met}
@@ -77,23 +83,19 @@ def _cell(row: Row | None, hetu: Row | None) -> str:
     if row is None:
         return ""
     ratio = "" if hetu is None or row is hetu else f" ({row.minimum / hetu.minimum:.2f})"
-    return f"{_shown(row, row.minimum)}{ratio}"
+    return f"{row.show(row.minimum)}{ratio}"
 
 
 def _details(rows: Sequence[Row], machine: dict[str, Any]) -> str:
     lines = [
         [row.workload, str(row.batch), NAMES.get(row.engine, row.engine),
-         _shown(row, row.minimum), _shown(row, row.median), str(len(row.values)),
+         row.show(row.minimum), row.show(row.median), str(len(row.values)),
          *_speed(row, machine)]
         for row in rows
         if row.values
     ]  # fmt: skip
     header = ["", "batch", "engine", "minimum", "median", "runs", "GFLOP/s", "of the best"]
     return _markdown(lines, header)
-
-
-def _shown(row: Row, value: float) -> str:
-    return f"{1e3 * value:.3f} ms" if row.unit == "s" else f"{value / 2**20:.1f} MiB"
 
 
 def _speed(row: Row, machine: dict[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,6 @@ answers calls of `Session`'s methods that come over the connection DESCRIPTOR, u
 """
 
 import ctypes
-import os
 import resource
 import signal
 import sys
@@ -120,8 +119,7 @@ def _outcome(session: Session, method: str, arguments: tuple[Any, ...]) -> tuple
     try:
         return True, getattr(session, method)(*arguments)
     except Exception as error:
-        if os.environ.get("BENCHMARKS_TRACEBACK"):
-            traceback.print_exc()
+        traceback.print_exc()
         return False, " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 

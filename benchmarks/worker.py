@@ -20,7 +20,8 @@ class EngineError(Exception):
 class Worker:
     """A child that calls methods of `benchmarks.session.Session` on demand.
 
-    Between calls it is stopped: threads that go on spinning would slow the other engines.
+    Between calls it is stopped: threads that go on spinning would slow the other engines. What it
+    prints is seen with the environment variable `BENCHMARKS_VERBOSE` only.
     """
 
     def __init__(self, engine: str, threads: int) -> None:
@@ -28,9 +29,10 @@ class Worker:
         self._connection, theirs = Pipe()
         command = [sys.executable, "-m", "benchmarks.session", str(theirs.fileno())]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        output = None if os.environ.get("BENCHMARKS_VERBOSE") else subprocess.DEVNULL
         self._process = subprocess.Popen(
             command, cwd=HERE.parent, env=environment, pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
         theirs.close()
         self.import_seconds: float = self.call("start", engine, threads)

@@ -21,7 +21,7 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     if element is STRING:
         return array if array.dtype == object else array.astype(object)
     array = np.ascontiguousarray(array).reshape(array.shape)
-    if element.numpy.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
+    if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
     elif _is_extension(element):
         array = array.view(_SAME_SIZE[array.itemsize])

@@ -96,6 +96,7 @@ DTYPES: tuple[DType, ...] = (
 
 _BY_CODE: Mapping[int, DType] = {d.code: d for d in DTYPES}
 _BY_NAME: Mapping[str, DType] = {d.name: d for d in DTYPES}
+_BY_NUMPY: Mapping[np.dtype, DType] = {d.numpy: d for d in DTYPES if d.torch}
 _BY_TORCH: Mapping[torch.dtype, DType] = {d.torch: d for d in DTYPES if d.torch}
 
 FLOAT32, INT32, INT64, BOOL, STRING = (
@@ -110,7 +111,8 @@ def dtype(spec: "DType | int | str | torch.dtype | np.dtype | type") -> DType:
     """
     if isinstance(spec, DType):
         return spec
-    found = _find(spec)
+    found = _BY_NUMPY.get(spec) if isinstance(spec, np.dtype) else None
+    found = found or _find(spec)
     if found is None:
         raise UsageError(f"{show(spec)} is no ONNX element type; known: {', '.join(_BY_NAME)}")
     return found

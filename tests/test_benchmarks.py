@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.chart import write_chart
 from benchmarks.measure import Contest, Plan, Row, build
-from benchmarks.report import to_markdown, write_json
+from benchmarks.report import to_markdown, write_report
 from benchmarks.targets import evaluate
 from benchmarks.workloads import CHAINS
 
@@ -73,7 +73,8 @@ def test_the_report_has_every_figure(tmp_path):
     cells = ["1000.000 ms", "1500.000 ms (1.50)", "500.000 ms (0.50)", "0.5 50%"]
     assert ["cnn", "1", *cells] in lines
     assert ["cnn", "1", "hetu", "1000.000 ms", "2000.000 ms", "3", "0.5", "50%"] in lines
-    write_json(ROWS, MACHINE, tmp_path / "results.json")
+    write_report(ROWS, MACHINE, tmp_path)
+    assert (tmp_path / "results.md").read_text() == text
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["rows"][0]["minimum"] == 1.0 and content["rows"][0]["median"] == 2.0
     assert len(content["rows"]) == len(ROWS) and content["machine"] == MACHINE

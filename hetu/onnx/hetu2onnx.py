@@ -28,7 +28,7 @@ from hetu.onnx.data_file import ExternalData, HeldData, data_file_name, write_mo
 from hetu.onnx.exporter import GraphWriter, write_function
 from hetu.onnx.function_names import name_functions
 from hetu.onnx.proto import write_metadata
-from hetu.onnx.versions import settle_versions
+from hetu.onnx.versions import Opset, settle_versions
 from hetu.runtime.executor import Executor
 from hetu.runtime.module import GraphModule
 from hetu.types import Dim, TensorType, ValueType
@@ -57,7 +57,7 @@ def export(
     outputs: Value | Sequence[Value],
     path: str | os.PathLike[str],
     *,
-    opset: int | None = None,
+    opset: Opset = None,
     input_shapes: Shapes | None = None,
     metadata: Mapping[str, str] | None = None,
     external_data: ExternalData = None,
@@ -66,7 +66,8 @@ def export(
 
     The values may be a module's (`to_module`) too. The model's inputs are `inputs`, in their order.
     `input_shapes` gives dimensions by input or name: sizes, names of symbolic dimensions, or None.
-    `metadata` is added to the model's.
+    `metadata` is added to the model's. `opset` is ai.onnx's, or says a version by domain; domains
+    that it does not name, ai.onnx.ml too, stay at the file's version.
 
     Large tensors go into one file beside the model where `external_data` asks for it: True or the
     file's name, False, or None for what came from such a file and for weights of more than 256 MiB.
@@ -92,7 +93,7 @@ def make_proto(
     store: Store,
     inputs: Value | Sequence[Value],
     outputs: Value | Sequence[Value],
-    opset: int | None = None,
+    opset: Opset = None,
     input_shapes: Shapes | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
@@ -186,7 +187,7 @@ def _to_proto(
     graph: Graph,
     input_shapes: Shapes,
     metadata: Mapping[str, str],
-    opset: int | None,
+    opset: Opset,
     held: HeldData,
 ) -> onnx.ModelProto:
     """The model without the data that `held` keeps back."""

@@ -1,6 +1,6 @@
 """What onnx's schemas say of operators and of the types of values, for conversions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from hetu.passes.inline import expand
 from hetu.passes.opset import Formal, Setting, Signature
 from hetu.passes.opset.rewrite import constant_data
 from hetu.types import (
+    DTYPES,
     AttributeKind,
     DType,
     OptionalType,
@@ -37,6 +38,8 @@ class OnnxSchemas:
 
     def __init__(self, types: Mapping[Value, ValueType]) -> None:
         self._types: dict[Value, ValueType | None] = dict(types)
+        self._same: dict[Value, Value] = {}
+        self._names: dict[Value, str] = {}
 
     def versions(self, domain: str, op_type: str) -> Sequence[Signature]:
         """Every version of an operator, oldest first."""
@@ -44,6 +47,7 @@ class OnnxSchemas:
 
     def type_of(self, value: Value) -> ValueType | None:
         """A value's type as far as it is stated or can be inferred."""
+        value = self._origin(value)
         pending = [value]
         while pending:
             current = pending[-1]
@@ -52,7 +56,7 @@ class OnnxSchemas:
                 self._types.setdefault(current, current.type)
                 pending.pop()
                 continue
-            missing = [v for v in dependencies(node) if v not in self._types]
+            missing = [v for v in map(self._origin, dependencies(node)) if v not in self._types]
             if missing:
                 pending.extend(missing)
             else:
@@ -61,8 +65,35 @@ class OnnxSchemas:
         return self._types[value]
 
     def type_name(self, value: Value) -> str | None:
-        """A value's type as schemas spell it."""
-        return _type_name(self.type_of(value))
+        """A value's type as schemas spell it; what they say of it goes before inference."""
+        alike, name = [self._origin(value)], None
+        while name is None:
+            source = self._names.get(alike[-1]) or self._by_schema(alike[-1])
+            if isinstance(source, Value):
+                alike.append(self._origin(source))
+                continue
+            name = source or _type_name(self.type_of(alike[-1]))
+            if name is None:
+                return None
+        self._names.update(dict.fromkeys(alike, name))
+        return name
+
+    def _by_schema(self, value: Value) -> Value | str | None:
+        """The type's name, or an input of the node that is of the same type."""
+        node = value.node
+        known = _type_name(self._types.get(value) or value.type)
+        if known is not None or node is None or any(node.graphs):
+            return known
+        formal = _formal_of(node, value.index)
+        if formal is None:
+            return None
+        if len(formal.types) == 1:
+            return next(iter(formal.types))
+        return next(_inputs_like(node, formal), None)
+
+    def element(self, value: Value) -> DType | None:
+        """A tensor's element type; None where it is unknown or the value is no tensor."""
+        return _elements().get(self.type_name(value) or "")
 
     def dtype_name(self, element: DType) -> str:
         """How schemas spell a tensor's type."""
@@ -72,12 +103,26 @@ class OnnxSchemas:
         """Note what is known of a value that does not say its type itself."""
         self._types[value] = _better(value.type, value_type)
 
+    def same(self, new: Iterable[Value | None], old: Iterable[Value | None]) -> None:
+        """Note that some values take the place of others, and so are of their types."""
+        for value, origin in zip(new, old, strict=False):
+            if value is not None and origin is not None:
+                self._same[value] = self._origin(origin)
+
+    def has_body(self, domain: str, op_type: str, version: int) -> bool:
+        """Whether the schema says what some nodes do in other operators."""
+        schema: Any = onnx.defs.get_schema(op_type, version, domain)
+        return schema.has_function or schema.has_context_dependent_function
+
     def body(self, node: Node, version: int) -> Function | None:
         """What an operator's schema says that a node does in other operators."""
         names = _Names()
         proto = GraphWriter(names, _data, HeldData(None)).node(node)
         types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
         return schema_body(proto, node.version, types, version)
+
+    def _origin(self, value: Value) -> Value:
+        return self._same.get(value, value)
 
     def _infer(self, node: Node) -> None:
         """Note the types of a node's outputs: what values say themselves goes first."""
@@ -106,7 +151,7 @@ class OnnxSchemas:
             types = onnx.shape_inference.infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, node.version, domain),
                 GraphWriter(names, _data, HeldData(None)).node(node),
-                {names[v]: write_type(self._types[v]) for v in used},
+                {names[v]: write_type(self._types[self._origin(v)]) for v in used},
                 {names[v]: tensor for v in used if (tensor := _small(v)) is not None},
                 opset_imports=[onnx.helper.make_opsetid(domain, node.version)],
             )
@@ -160,6 +205,33 @@ def _type_name(value_type: ValueType | None) -> str | None:
             inner = _type_name(element)
             return inner and f"optional({inner})"
     return None
+
+
+@cache
+def _elements() -> Mapping[str, DType]:
+    return {_dtype_name(element): element for element in DTYPES}
+
+
+def _inputs_like(node: Node, formal: Formal) -> Iterator[Value]:
+    """The inputs that are of the type of an output."""
+    signature = _signature_of(node)
+    for index, value in enumerate(node.inputs):
+        given = signature and signature.input_at(index)
+        if value is not None and given and given.constraint == formal.constraint:
+            yield value
+
+
+def _formal_of(node: Node, index: int) -> Formal | None:
+    signature = _signature_of(node)
+    return signature and signature.output_at(index)
+
+
+def _signature_of(node: Node) -> Signature | None:
+    """What the schema says of a node that no function of the model runs."""
+    if node.function is not None and node.function.local:
+        return None
+    versions = _histories().get((short_domain(node.domain), node.op_type), ())
+    return next((s for s in reversed(versions) if s.since <= node.version), None)
 
 
 @cache

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import onnx
 
 from hetu.api.opset import DEFAULT_OPSET
-from hetu.errors import UnsupportedError, UsageError
+from hetu.errors import UnsupportedError, UsageError, show
 from hetu.ir import Function, Graph, Model, Node, Value, describe, nested_graphs
 from hetu.onnx.schemas import OnnxSchemas
 from hetu.passes.opset import Conversion
 from hetu.passes.opset.convert import OLDEST_TARGET
 from hetu.types import ValueType, short_domain
+
+ML = "ai.onnx.ml"
+
+Opset = int | Mapping[str, int] | None
+"""A version of ai.onnx, or versions by domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +36,21 @@ def settle_versions(
     graph: Graph,
     functions: Sequence[Function],
     sources: Sequence[Model],
-    opset: int | None,
+    opset: Opset,
     types: Mapping[Value, ValueType],
 ) -> Settled:
-    """One version per domain: `opset` for ai.onnx, else the files' or the newest of the nodes.
+    """One version per domain: what `opset` asks for, else the files' or the newest of the nodes.
 
+    A number is ai.onnx's; other domains keep their versions, which are independent of it.
     `types` are what is known of values beside what they say themselves. Raises `UnsupportedError`,
     listing all, where nodes have no form in the version they have to be at.
     """
-    check_opset(opset)
+    wanted = check_opset(opset)
     _check_against_schemas(graph)
-    opsets = _opsets(graph, sources)
-    if opset is not None:
-        opsets[""] = opset
-    if _is_settled(graph, opsets) and all(_imports(f, opsets, sources, opset) for f in functions):
+    opsets = {**_opsets(graph, sources), **wanted}
+    if _is_settled(graph, opsets) and all(
+        _imports(f, opsets, sources, not wanted) for f in functions
+    ):
         return Settled(opsets, graph, {function: function for function in functions})
     conversion = Conversion(opsets, OnnxSchemas(types))
     graph = conversion.graph(graph)
@@ -51,17 +58,40 @@ def settle_versions(
     if conversion.failures:
         listed = "\n".join(f"  {failure}" for failure in conversion.failures)
         raise UnsupportedError(
-            f"{len(conversion.failures)} nodes have no form in opset {opsets.get('', 0)} "
-            f"of ai.onnx; export at another opset, or change them first:\n{listed}"
+            f"{len(conversion.failures)} nodes have no form in {_spelled(opsets, wanted)}; "
+            f"export at another opset, or change them first:\n{listed}"
         )
     return Settled(opsets, graph, {old: new for old, new in pairs if new is not None})
 
 
-def check_opset(opset: int | None) -> None:
-    """Raise `UsageError` where an opset of ai.onnx does not exist."""
-    newest = onnx.defs.onnx_opset_version()
-    if opset is not None and not 1 <= opset <= newest:
-        raise UsageError(f"opset {opset}: ai.onnx has opsets {OLDEST_TARGET} to {newest} to export")
+def check_opset(opset: Opset) -> Mapping[str, int]:
+    """The versions asked for by domain. Raises `UsageError` where one does not exist."""
+    if opset is None:
+        return {}
+    wanted = {"": opset} if isinstance(opset, int) else opset
+    for domain, version in wanted.items():
+        newest = _newest().get(short_domain(domain), 0)
+        if not 1 <= version <= newest:
+            oldest = OLDEST_TARGET if not short_domain(domain) else 1
+            raise UsageError(
+                f"opset {version}: {domain or 'ai.onnx'} has opsets {oldest} to {newest} to export"
+                if newest
+                else f"opset of {show(domain)}: only those of ai.onnx and ai.onnx.ml are known"
+            )
+    return {short_domain(domain): version for domain, version in wanted.items()}
+
+
+@cache
+def _newest() -> Mapping[str, int]:
+    """The newest opset of the domains that onnx says the steps of."""
+    schemas = onnx.defs.get_all_schemas_with_history()
+    ml = max(schema.since_version for schema in schemas if schema.domain == ML)
+    return {"": onnx.defs.onnx_opset_version(), ML: ml}
+
+
+def _spelled(opsets: Mapping[str, int], wanted: Mapping[str, int]) -> str:
+    domains = dict.fromkeys(("", *wanted))
+    return ", ".join(f"opset {opsets.get(d, 0)} of {d or 'ai.onnx'}" for d in domains)
 
 
 def _is_settled(graph: Graph, opsets: Mapping[str, int]) -> bool:
@@ -72,11 +102,11 @@ def _is_settled(graph: Graph, opsets: Mapping[str, int]) -> bool:
 
 
 def _imports(
-    function: Function, opsets: Mapping[str, int], sources: Sequence[Model], opset: int | None
+    function: Function, opsets: Mapping[str, int], sources: Sequence[Model], is_free: bool
 ) -> bool:
     """Whether a function may stay as it is: its file's, where no other opset is asked for."""
     owner = next((model for model in sources if function in model.functions), None)
-    is_file_kept = opset is None and owner is not None and owner.opsets.get("") == opsets.get("")
+    is_file_kept = is_free and owner is not None and owner.opsets.get("") == opsets.get("")
     return is_file_kept or function.opsets.get("", opsets.get("")) == opsets.get("")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetu.ops.autocast import exactly
 from hetu.types import DTYPES
 
 _BITS_ONLY = frozenset(e.torch for e in DTYPES if e.torch is not None and e.bits < 8)
@@ -30,4 +31,4 @@ def _join(
     stored = values[0].dtype
     if stored in _BITS_ONLY:
         return of_tensors([value.view(torch.uint8) for value in values], axis).view(stored)
-    return of_tensors(tuple(values), axis)
+    return exactly(lambda *tensors: of_tensors(tensors, axis), *values)

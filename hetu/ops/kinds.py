@@ -58,7 +58,8 @@ class Context:
     `training` is None where nodes do as their own attributes say. `updates` receives the new values
     of kernels' buffers, as pairs (tensor that went in, tensor that replaces it) by the id of the
     first. `seeded` holds the generators of nodes with a seed of their own. `sparse` says that
-    gradients of tables may be sparse tensors.
+    gradients of tables may be sparse tensors. `loss_scale` is what losses are multiplied by while
+    gradients are taken; then `overflows` receives a flag for each gradient that is not finite.
     """
 
     training: bool | None = None
@@ -67,6 +68,8 @@ class Context:
     updates: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     seeded: dict[int, torch.Generator] = field(default_factory=dict)
     sparse: bool = False
+    loss_scale: float | None = None
+    overflows: list[torch.Tensor] = field(default_factory=list)
 
     def is_training(self, training_mode: bool) -> bool:
         """Whether a node that asks for `training_mode` trains in this run."""

@@ -31,6 +31,9 @@ ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
 `Clip` takes its bounds, `LeakyRelu` its slope as further arguments.
 """
 
+_WIDE = frozenset({"Gelu", "GeluTanh"})
+"""Activations that oneDNN computes fast in vectors of 512 bits only."""
+
 _NAMES = (
     "_linear_pointwise", "_reorder_linear_weight",
     "_convolution_pointwise", "_reorder_convolution_weight",
@@ -46,6 +49,39 @@ def _find() -> Any:
 
 
 _ONEDNN = _find()
+_IS_WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def momentum_step(
+    params: list[Tensor],
+    gradients: list[Tensor],
+    velocities: list[Tensor],
+    momentum: float,
+    rate: float,
+    decay: float,
+) -> None:
+    """`v = momentum*v - rate*(g + decay*p); p += v`, in one pass over memory where torch has it.
+
+    torch's fused step is `b = momentum*b + (1 - dampening)*g; p -= lr*b`: with a dampening of
+    `1 + rate` and a rate of -1, its buffer is the velocity. It takes plain tensors of one type.
+    """
+    fused = getattr(torch, "_fused_sgd_", None)
+    if fused is not None and _are_alike([*params, *gradients, *velocities]):
+        fused(
+            params, gradients, velocities, weight_decay=decay, momentum=momentum, lr=-1.0,
+            dampening=1 + rate, nesterov=False, maximize=False, is_first_step=False,
+        )  # fmt: skip
+        return
+    for p, gradient, velocity in zip(params, gradients, velocities, strict=True):
+        gradient = gradient.add(p, alpha=decay) if decay else gradient
+        p.add_(velocity.mul_(momentum).sub_(gradient, alpha=rate))
+
+
+def _are_alike(tensors: list[Tensor]) -> bool:
+    first = tensors[0]
+    return first.dtype in (torch.float32, torch.float64) and all(
+        t.dtype is first.dtype and t.device == first.device and t.is_contiguous() for t in tensors
+    )
 
 
 def is_packable(weight: Tensor) -> bool:
@@ -69,16 +105,18 @@ def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str, numbers: Floats = ()
 ) -> Tensor:
-    """`activation(x @ weight.T + bias, *numbers)` on a packed weight."""
+    """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed."""
     function, (name, algorithm) = ACTIVATIONS[activation]
-    if not weight.is_mkldnn:
+    if activation in _WIDE and not _IS_WIDE:
+        return function(linear(x, weight, bias, ""), *numbers)
+    if not (weight.is_mkldnn or is_packable(weight)):
         return function(F.linear(x, weight, bias), *numbers)
     return _ONEDNN._linear_pointwise(x, weight, bias, name, numbers, algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x @ weight.T + bias + other` on a packed weight; `other` has the result's shape."""
-    if not weight.is_mkldnn:
+    """`x @ weight.T + bias + other`; `other` has the result's shape."""
+    if not (weight.is_mkldnn or is_packable(weight)):
         return F.linear(x, weight, bias) + other
     return _ONEDNN._linear_pointwise.binary(x, other, weight, bias, "add")
 
@@ -109,9 +147,9 @@ def convolution(
     other: Tensor | None,
     numbers: Floats = (),
 ) -> Tensor:
-    """`activation(convolution + bias + other, *numbers)` on a packed weight.
+    """`activation(convolution + bias + other, *numbers)`; channels last if the weight is packed.
 
-    The result is in channels-last order. `geometry` is padding, strides, dilations and groups.
+    `geometry` is padding, strides, dilations and groups.
     """
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, strides, dilations, groups = geometry

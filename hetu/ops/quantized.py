@@ -5,6 +5,8 @@ all that takes codes takes those too. The gradient passes rounding as if it were
 where the range clips: the straight-through estimator, as in torch's fake quantization.
 """
 
+from functools import partial
+
 import ml_dtypes
 import torch
 from torch.nn import functional as F  # noqa: N812
@@ -12,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from hetu.convert import widen
 from hetu.errors import UnsupportedError
 from hetu.ops import windows as win
+from hetu.ops.autocast import exactly
 from hetu.ops.casting import convert
 from hetu.types import DType, dtype
 
@@ -98,7 +101,7 @@ def _exact(terms: int) -> torch.dtype:
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The matrix product of small integers, exact, as floats."""
     element = _exact(a.shape[-1])
-    return a.to(element) @ b.to(element)
+    return exactly(torch.matmul, a.to(element), b.to(element))
 
 
 def convolved(x: torch.Tensor, w: torch.Tensor, windows: win.Windows, group: int) -> torch.Tensor:
@@ -107,8 +110,8 @@ def convolved(x: torch.Tensor, w: torch.Tensor, windows: win.Windows, group: int
         raise UnsupportedError(f"a convolution of integers over {windows.rank} axes")
     element = _exact(w[0].numel()) if len(w) else torch.float32
     x = win.pad(x.to(element), windows.begin, windows.end)
-    convolve = _CONVOLUTIONS[windows.rank]
-    return convolve(x, w.to(element), None, windows.strides, 0, windows.dilations, group)
+    options = {"stride": windows.strides, "dilation": windows.dilations, "groups": group}
+    return exactly(partial(_CONVOLUTIONS[windows.rank], **options), x, w.to(element))
 
 
 def to_int32(sums: torch.Tensor) -> torch.Tensor:

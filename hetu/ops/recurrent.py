@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hetu.errors import ModelError
+from hetu.ops.autocast import outside_autocast, together
 from hetu.ops.kinds import Any, Floats, Ints, Strs, Tensor
 
 States = tuple[Tensor, ...]
@@ -35,6 +36,13 @@ class Layer:
     def directions(self) -> int:
         """1, or 2 if bidirectional."""
         return self.w.shape[0]
+
+    def in_one_type(self) -> "Layer":
+        """The layer with all numbers in the widest type among them."""
+        biases = () if self.b is None else (self.b,)
+        x, w, r, *rest = together(self.x, self.w, self.r, *self.states, *biases)
+        states, b = rest[: len(self.states)], rest[len(self.states) :]
+        return Layer(x, w, r, b[0] if b else None, self.lengths, tuple(states), self.direction)
 
     def is_fusible(self, clip: float | None) -> bool:
         """Whether torch's kernels can walk these sequences; `torch.compile` does not take them."""
@@ -114,7 +122,17 @@ def laid_out(y: Tensor, states: States, layout: int) -> Any:
 
 
 def fused(run: Callable[..., States], layer: Layer, order: Ints) -> tuple[Tensor, States]:
-    """What torch's kernel `run` makes of a layer; `order` is torch's order of ONNX's gates."""
+    """What torch's kernel `run` makes of a layer; `order` is torch's order of ONNX's gates.
+
+    On the CPU in the layer's own type: autocast lowers half of what the kernels there take.
+    """
+    if layer.x.device.type != "cpu":
+        return _fused(run, layer, order)
+    with outside_autocast(layer.x.device):
+        return _fused(run, layer.in_one_type(), order)
+
+
+def _fused(run: Callable[..., States], layer: Layer, order: Ints) -> tuple[Tensor, States]:
     is_reversed, is_both = layer.direction == "reverse", layer.directions == 2
     weights = _torch_weights(layer, order)
     options = layer.b is not None, 1, 0.0, torch.is_grad_enabled(), is_both

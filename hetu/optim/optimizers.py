@@ -65,7 +65,8 @@ class SGDOptimizer(Optimizer):
 
     def rule(self, params: list[torch.Tensor], l2reg: float) -> torch.optim.Optimizer:
         """`torch.optim.SGD` without momentum."""
-        return torch.optim.SGD(params, self.learning_rate, weight_decay=l2reg)
+        fused = _is_fusible(params)
+        return torch.optim.SGD(params, self.learning_rate, weight_decay=l2reg, fused=fused)
 
 
 class MomentumOptimizer(Optimizer):
@@ -125,8 +126,9 @@ class AdamOptimizer(Optimizer):
     def rule(self, params: list[torch.Tensor], l2reg: float) -> torch.optim.Optimizer:
         """`torch.optim.Adam`."""
         return torch.optim.Adam(
-            params, self.learning_rate, self.betas, self.epsilon, l2reg, self.amsgrad
-        )
+            params, self.learning_rate, self.betas, self.epsilon, l2reg, self.amsgrad,
+            fused=_is_fusible(params),
+        )  # fmt: skip
 
 
 class AMSGradOptimizer(AdamOptimizer):
@@ -162,8 +164,9 @@ class AdamWOptimizer(_DecayedOptimizer):
     def rule(self, params: list[torch.Tensor], l2reg: float) -> torch.optim.Optimizer:
         """`torch.optim.AdamW`."""
         return torch.optim.AdamW(
-            params, self.learning_rate, self.betas, self.epsilon, self.weight_decay
-        )
+            params, self.learning_rate, self.betas, self.epsilon, self.weight_decay,
+            fused=_is_fusible(params),
+        )  # fmt: skip
 
 
 class LambOptimizer(_DecayedOptimizer):
@@ -172,3 +175,8 @@ class LambOptimizer(_DecayedOptimizer):
     def rule(self, params: list[torch.Tensor], l2reg: float) -> torch.optim.Optimizer:
         """See `rules.Lamb`."""
         return Lamb(params, self.learning_rate, self.betas, self.epsilon, self.weight_decay)
+
+
+def _is_fusible(params: Sequence[torch.Tensor]) -> bool | None:
+    """Whether torch can update all of some parameters in one pass; None leaves it to torch."""
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in params) or None

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hetu.ops.native import momentum_step
+
 
 class Momentum(torch.optim.Optimizer):
     """`v = m*v - lr*g; p += v`; with Nesterov `v = m*(v - lr*g); p += v - lr*g`.
@@ -36,20 +38,29 @@ class Momentum(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._step(p, p.grad, group)
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            gradients = [p.grad for p in params]
+            velocities = [_state(self, p, "momentum_v") for p in params]
+            step = _nesterov_step if group["nesterov"] else momentum_step
+            step(
+                params, gradients, velocities, group["momentum"], group["lr"], group["weight_decay"]
+            )
 
-    def _step(self, p: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
-        if group["weight_decay"]:
-            gradient = gradient.add(p, alpha=group["weight_decay"])
-        velocity, lr = _state(self, p, "momentum_v"), group["lr"]
-        if group["nesterov"]:
-            velocity.sub_(gradient, alpha=lr).mul_(group["momentum"])
-            p.add_(velocity).sub_(gradient, alpha=lr)
-        else:
-            velocity.mul_(group["momentum"]).sub_(gradient, alpha=lr)
-            p.add_(velocity)
+
+def _nesterov_step(
+    params: list[torch.Tensor],
+    gradients: list[torch.Tensor],
+    velocities: list[torch.Tensor],
+    momentum: float,
+    rate: float,
+    decay: float,
+) -> None:
+    for p, gradient, velocity in zip(params, gradients, velocities, strict=True):
+        gradient = gradient.add(p, alpha=decay) if decay else gradient
+        velocity.sub_(gradient, alpha=rate).mul_(momentum)
+        p.add_(velocity).sub_(gradient, alpha=rate)
 
 
 class Lamb(torch.optim.Optimizer):

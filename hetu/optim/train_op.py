@@ -64,7 +64,7 @@ class TrainOp(Update):
             if gradient.is_sparse:
                 self._step_rows(rule, param, gradient.coalesce())
             else:
-                param.grad = gradient
+                param.grad = gradient.to(param.dtype)
         rule.step()
         for param in params:
             param.grad = None

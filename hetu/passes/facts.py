@@ -15,6 +15,7 @@ class Facts:
 
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
+    `copies_weights` that they are small enough to be kept a second time, in another form;
     `training` is what the context says, and `derivatives` how often results are differentiated.
     """
 
@@ -22,10 +23,12 @@ class Facts:
         self,
         types: Mapping[Value, TensorType] | None = None,
         is_inference: bool = False,
+        copies_weights: bool = True,
         training: bool | None = None,
         derivatives: int = 0,
     ) -> None:
         self.is_inference = is_inference
+        self.copies_weights = copies_weights
         self.training = training
         self.derivatives = derivatives
         self._types = dict(types or {})

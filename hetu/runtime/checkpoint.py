@@ -17,6 +17,7 @@ from hetu.files import write_file
 from hetu.random import get_seed_status, set_random_seed, step_seqnum
 from hetu.runtime.original import Original, read_folder, read_pickle
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.precision import Precision
 from hetu.runtime.results import independent, storage
 from hetu.runtime.subexecutor import SubExecutor
 from hetu.runtime.update import Update
@@ -41,6 +42,7 @@ class Training:
     updates: Sequence[Update]
     generator: torch.Generator
     subgraphs: Sequence[SubExecutor]
+    precision: Precision
 
     @property
     def loaders(self) -> dict[str, dict[str, int]]:
@@ -115,6 +117,7 @@ def save_checkpoint(folder: str, file: str, training: Training, others: Any) -> 
         "runs": training.store.runs,
         "loaders": training.loaders,
         "seed": get_seed_status(),
+        "precision": training.precision.state(),
         "others": others,
     }
     path = Path(folder) / file
@@ -205,6 +208,7 @@ def _load(
     store.runs = facts.get("runs", {})
     _set_loaders(training, facts.get("loaders", {}))
     _set_seed(facts.get("seed"))
+    training.precision.load_state(facts.get("precision", {}))
     return facts.get("others")
 
 

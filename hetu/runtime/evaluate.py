@@ -35,7 +35,8 @@ def _called(node: Node, contents: Mapping[Value, Any], context: Context) -> tupl
         given = contents[value] if value in contents else load_constant(value, context.device)
         arguments.append(argument.convert(given) if argument.convert else given)
     results = call.function(*arguments)
-    return (results,) if call.returns == 1 else tuple(results)
+    results = (results,) if call.returns == 1 else tuple(results)
+    return tuple(r for r, _ in zip(results, node.outputs, strict=False))
 
 
 def _compiled(node: Node, contents: Mapping[Value, Any], context: Context) -> tuple[Any, ...]:

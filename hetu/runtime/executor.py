@@ -15,6 +15,7 @@ from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
+from hetu.runtime.precision import Precision
 from hetu.runtime.prepared import Preparer
 from hetu.runtime.subexecutor import Evaluated, SubExecutor
 from hetu.runtime.update import Update
@@ -38,6 +39,14 @@ class Executor:
     `inference=None` leaves it to what the file says of each node. `ctx` is the device, `seed` makes
     initial values and random operators reproducible. Without `optimize`, every node runs as it
     stands in the graph.
+
+    `precision` is what is computed in: "fp32", the types that the graph states; "bf16" or "fp16",
+    mixed precision by torch's autocast, which lowers products and convolutions, as without
+    `optimize`. A graph with variables in 16 bits, such as a model in float16, has chosen by itself
+    and computes in its own types. Variables, their gradients, checkpoints, exports and results keep
+    the graph's types. With "fp16", losses are scaled while gradients are taken: a run whose
+    gradients are not finite trains nothing and halves the scale, as in `torch.amp.GradScaler`;
+    checkpoints hold the scale.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class Executor:
         ctx: Placement = None,
         seed: int | None = None,
         inference: Any = _AUTOMATIC,
+        precision: str = "fp32",
         optimize: bool = True,
         **options: Any,
     ) -> None:
@@ -61,6 +71,7 @@ class Executor:
         self.seed = next_seed() if seed is None else seed
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
         self._inference = inference
+        self._precision = Precision(precision)
         needed = [v for items in lists.values() for item in items for v in _needed(item)]
         leaves = graph_of(needed).initializers
         variables = [value for value in leaves if not value.constant]
@@ -158,14 +169,14 @@ class Executor:
     @property
     def _training(self) -> Training:
         subgraphs = list(self.subexecutor.values())
-        return Training(self.store, self.updates, self._generator, subgraphs)
+        return Training(self.store, self.updates, self._generator, subgraphs, self._precision)
 
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
         trains = any(isinstance(item, Update) and item.trains for item in items)
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(
-            name, items, self.store, self.device, self._generator, inference, self._preparer,
-            self._optimize,
+            name, items, self.store, self.device, self._generator, inference, self._precision,
+            self._preparer, self._optimize and self._precision.dtype is None,
         )  # fmt: skip
 
     def _replan(self, name: str, eval_node_list: Sequence[Any]) -> None:

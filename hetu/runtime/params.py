@@ -47,6 +47,11 @@ class ParameterStore:
             self._storages = storages(self.tensors)
         return self._storages
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that the values take."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
     def is_changed(self, value: Value) -> bool:
         """Whether the value may differ from the graph's own data."""
         return value in self._owned

@@ -25,6 +25,10 @@ Like = tuple[tuple[int, ...], torch.dtype]
 """Shape and type of a tensor."""
 
 
+MAX_COPIED_BYTES = 1 << 30
+"""Weights that take more memory than this are not kept in a second, faster form."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A program: `function(feeds, parameters)`, where the prepared values are further feeds."""
@@ -63,7 +67,8 @@ class Planner:
         is_inference = self.context.training is False and not order
         notes: list[Note] = []
         if self.optimize:
-            facts = Facts(types, is_inference, self.context.training, order)
+            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES
+            facts = Facts(types, is_inference, copies_weights, self.context.training, order)
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph))
                 notes += found

@@ -14,6 +14,7 @@ from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.plan import Planner, Plans
+from hetu.runtime.precision import Precision, are_finite
 from hetu.runtime.prepare import with_fed
 from hetu.runtime.prepared import Preparer
 from hetu.runtime.results import as_declared, independent, storages
@@ -38,6 +39,7 @@ class SubExecutor:
         device: torch.device,
         generator: torch.Generator,
         inference: bool | None,
+        precision: Precision,
         preparer: Preparer,
         optimize: bool = True,
     ) -> None:
@@ -45,6 +47,7 @@ class SubExecutor:
         self.evaluated = list(evaluated)
         self.inference = inference
         self._store = store
+        self._precision = precision
         self._context = Context(generator=generator, device=device, sparse=True)
         self._outputs = [item for item in evaluated if isinstance(item, Value)]
         self._updates = [item for item in evaluated if isinstance(item, Update)]
@@ -95,18 +98,23 @@ class SubExecutor:
         plan = plans.find(feeds)
         prepared = self._preparer.update(plan.preparation, parameters)
         self._context.updates.clear()
+        self._context.overflows.clear()
+        precision, variables = self._precision, self.graph.initializers
+        self._context.loss_scale = precision.loss_scale and precision.loss_scale.scale
+        autocast = precision.autocast(self._context.device, variables)
         try:
-            with torch.set_grad_enabled(plan.differentiates):
+            with torch.set_grad_enabled(plan.differentiates), autocast:
                 results = plan.function([*feeds, *prepared], parameters)
         except Exception as error:
             raise explain(error, plan.compiler.sources) from error
         shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
         shared |= storages(t for t in prepared if t.layout is torch.strided)
-        typed = map(as_declared, results, self._outputs)
+        restored = map(precision.restored, results, self._outputs)
+        typed = map(as_declared, restored, self._outputs)
         values = iter([independent(result, shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
-            self._store.count_run(self.graph.initializers)
+            self._store.count_run(variables)
         return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
     def source(self, inference: bool | None) -> str:
@@ -120,11 +128,22 @@ class SubExecutor:
 
     def _apply(self, results: Sequence[Any]) -> None:
         self._store.replace(self._context.updates.values())
+        is_finite = self._take_note()
         start = 0
         for update in self._updates:
             count = len(update.needed)
-            update.apply(self._store, results[start : start + count])
+            if is_finite or not update.trains:
+                update.apply(self._store, results[start : start + count])
             start += count
+
+    def _take_note(self) -> bool:
+        """Whether the gradients are finite, where losses are scaled; adapts the scale if not."""
+        scale = self._precision.loss_scale
+        if scale is None or not any(update.trains for update in self._updates):
+            return True
+        is_finite = are_finite(self._context.overflows)
+        scale.update(is_finite)
+        return is_finite
 
     def _plans_for(self, inference: bool | None, overridden: tuple[Value, ...]) -> Plans:
         """The plans of a mode in which the constants `overridden` are fed after the other feeds."""

@@ -1,6 +1,6 @@
 """Builds models of Keras 3 and of TensorFlow functions and converts them with tf2onnx.
 
-Run as `python tensorflow_zoo.py FOLDER`, in a process of its own: writes for each model
+Run as `python tensorflow_zoo.py FOLDER [NAME ...]`, in a process of its own: writes for each model
 `NAME.onnx`, and `NAME.npz` with inputs of two sizes, `x0_0` (size, input), and TensorFlow's own
 results for them, `y0_0`.
 """
@@ -277,14 +277,18 @@ def write(path: Path, function: Callable[..., Any], *sizes: Arrays) -> None:
     np.savez(path.with_suffix(".npz"), **arrays)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, names: list[str]) -> None:
     keras.utils.set_random_seed(0)
     for name, (make, *sizes) in MODELS.items():
+        if names and name not in names:
+            continue
         model = shaken(make())
         write(folder / name, lambda *x, model=model: model(list(x) if x[1:] else x[0]), *sizes)
     for name, (function, *sizes) in FUNCTIONS.items():
+        if names and name not in names:
+            continue
         write(folder / name, function, *sizes)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -72,13 +72,15 @@ def infer(path: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
     return session.run(None, typed)[0]
 
 
-@pytest.mark.parametrize("optimize", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimized(
-    exported: Case, optimize: Callable[[Path, Path, str], None], tmp_path: Path
-) -> None:
+@pytest.mark.verifies(
+    "results", "gradients", "export",
+    exporter=lambda parameters: f"ONNX Runtime optimizer, {parameters['level']}",
+)  # fmt: skip
+@pytest.mark.parametrize("level", OPTIMIZERS)
+def test_optimized(exported: Case, level: str, tmp_path: Path) -> None:
     kind, _, source, feeds, module = exported
     path, again = tmp_path / "optimized.onnx", tmp_path / "again.onnx"
-    optimize(source, path, kind)
+    OPTIMIZERS[level](source, path, kind)
     model = load_onnx(path)
     inputs, outputs = list(model.inputs.values()), list(model.outputs.values())
     executor = ht.Executor(outputs)

@@ -161,6 +161,21 @@ def check_gradient(model: onnx.ModelProto, x: np.ndarray) -> None:
     assert np.abs(value).max() > 0
 
 
+ROWS = {
+    "dynamic int8": "quantized, dynamic",
+    "dynamic uint8": "quantized, dynamic",
+    "static QDQ": "quantized, static QDQ",
+    "static QOperator": "quantized, static QOperator",
+    "optimized": "ONNX Runtime optimizer, all",
+}
+"""What the README calls the tools."""
+
+quantized = pytest.mark.verifies(
+    "results", "export", exporter=lambda parameters: ROWS[parameters["how"]]
+)
+
+
+@quantized
 @networks
 @pytest.mark.parametrize(
     "how",
@@ -199,6 +214,7 @@ OPTIMIZED = {
 """Some of the operators that optimized quantized models have."""
 
 
+@quantized
 @pytest.mark.parametrize(("network", "how"), OPTIMIZED)
 def test_optimized(network: str, how: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     expect_failure(request, "optimized", f"{network} {how}")
@@ -210,6 +226,9 @@ def test_optimized(network: str, how: str, tmp_path: Path, request: pytest.Fixtu
     check(model, x, tmp_path / "exported.onnx")
 
 
+@pytest.mark.verifies(
+    "results", "gradients", "export", exporter="quantized, 4 and 8 bits in blocks"
+)
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("is_symmetric", [True, False])
 def test_blocks(bits: int, is_symmetric: bool, tmp_path: Path) -> None:

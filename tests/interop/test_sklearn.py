@@ -57,6 +57,8 @@ RTOL = 2e-5
 SUM_ATOL = 1e-4
 """For sums whose terms are some hundred times larger than they are."""
 
+pytestmark = pytest.mark.verifies("results", "export", exporter="skl2onnx")
+
 SKLEARN_ATOL = 1e-4
 """scikit-learn computes in double, and a model in float32."""
 

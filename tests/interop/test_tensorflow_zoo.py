@@ -49,6 +49,7 @@ def arrays(run: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
     return [run[f"{kind}_{i}"] for i in range(sum(key.startswith(kind) for key in run))]
 
 
+@pytest.mark.verifies("results", "sizes", "training", "export", exporter="tf2onnx, Keras")
 @pytest.mark.xdist_group("tensorflow")
 @pytest.mark.parametrize("name", NAMES.split())
 def test_converted(name: str, folder: Path, tmp_path: Path) -> None:
@@ -74,6 +75,7 @@ def test_converted(name: str, folder: Path, tmp_path: Path) -> None:
     compare(ours, session(again).run(None, given[0]), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.verifies("gradients", exporter="tf2onnx, Keras")
 @pytest.mark.xdist_group("tensorflow")
 @pytest.mark.parametrize("name", NAMES.split())
 def test_gradients_reach_all_weights(name: str, folder: Path) -> None:

@@ -76,6 +76,19 @@ TOOLS: dict[str, Tool] = {
     "float16-all": partial(then_optimized, partial(to_float16, True)),
 }
 
+ROWS = {
+    "basic": "ONNX Runtime optimizer, basic",
+    "extended": "ONNX Runtime optimizer, extended",
+    "all": "ONNX Runtime optimizer, all",
+    "int8": "quantized, dynamic",
+    "int8-all": "quantized, dynamic",
+    "int4": "quantized, 4 and 8 bits in blocks",
+    "float16": "converted to float16",
+    "float16-inputs": "converted to float16",
+    "float16-all": "converted to float16",
+}
+"""What the README calls the tools."""
+
 CASES = [
     (name, tool)
     for name in FAMILIES
@@ -116,6 +129,10 @@ def agree(executor: ht.Executor, target: str, path: Path, feeds: Feeds, tool: st
         np.testing.assert_allclose(actual, expected, rtol, atol)
 
 
+@pytest.mark.verifies(
+    "results", "sizes", "gradients", "training", "export",
+    exporter=lambda parameters: ROWS[parameters["tool"]],
+)  # fmt: skip
 @pytest.mark.xdist_group("tools")
 @pytest.mark.parametrize(("name", "tool"), CASES)
 def test_rewritten(

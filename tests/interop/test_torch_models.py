@@ -1,6 +1,7 @@
 """Models of torch's exporters: results, gradients, training, export, against torch itself."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,11 @@ from tests.interop.zoo.cases import Case, Exported, expected, parameters
 from tests.support.compare import assert_same_model
 
 STEPS, RATE = 20, 0.02
+
+
+def exporter(parameters: dict[str, Any]) -> str:
+    """The exporter of a test, as the README calls it."""
+    return f"torch.onnx.export(dynamo={parameters['exported'].exporter.startswith('dynamo')})"
 
 
 @pytest.fixture(scope="module", params=parameters())
@@ -40,6 +46,7 @@ def arrays(results: list[torch.Tensor]) -> list[np.ndarray]:
     return [result.detach().numpy() for result in results]
 
 
+@pytest.mark.verifies("results", "sizes", "export", exporter=exporter)
 def test_results(exported: Exported, tmp_path: Path) -> None:
     """One executor takes every size; what it exports again is the file."""
     model = load_onnx(exported.path)
@@ -56,6 +63,7 @@ def test_results(exported: Exported, tmp_path: Path) -> None:
     onnx.checker.check_model(str(again), full_check=True)
 
 
+@pytest.mark.verifies("gradients", exporter=exporter)
 def test_gradients(exported: Exported) -> None:
     """Those of all parameters, wherever the exporter put them, are torch's own."""
     account, given = exported.account, exported.architecture.inputs
@@ -96,6 +104,7 @@ def initializer_gradients(
     return dict(zip(names, results, strict=True))
 
 
+@pytest.mark.verifies("training", exporter=exporter)
 def test_training(exported: Exported, tmp_path: Path) -> None:
     """SGD goes the way that it goes in torch, statistics included; the export is the result."""
     account = exported.account
@@ -146,7 +155,7 @@ def make_targets(module: nn.Module, given: Inputs) -> dict[int, torch.Tensor]:
 
 
 def trainer(
-    model: LoadedModel, targets: dict[int, torch.Tensor]
+    model: LoadedModel, targets: dict[int, torch.Tensor], precision: str = "fp32"
 ) -> tuple[ht.Executor, dict[int, ht.Value]]:
     """An executor that trains the model, and the feeds for the targets."""
     outputs = list(model.outputs.values())
@@ -155,7 +164,8 @@ def trainer(
     loss = sum((ht.op.ReduceMean(d * d, keepdims=0) for d in apart[1:]),
                ht.op.ReduceMean(apart[0] * apart[0], keepdims=0))  # fmt: skip
     train_op = ht.optim.SGDOptimizer(RATE).minimize(loss)
-    return ht.Executor({"train": [loss, train_op], "eval": outputs}), fed
+    lists = {"train": [loss, train_op], "eval": outputs}
+    return ht.Executor(lists, precision=precision), fed
 
 
 def train(module: nn.Module, given: Inputs, targets: dict[int, torch.Tensor]) -> list[float]:

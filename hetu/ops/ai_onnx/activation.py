@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from hetu.ops.autocast import raised
 from hetu.ops.kinds import Any, Ints, Tensor
 from hetu.ops.registry import op
 
@@ -141,7 +142,7 @@ def softmax_1(input: Tensor, *, axis: int = 1) -> Tensor:
 
 @op("LogSoftmax", since=13)
 def log_softmax(input: Tensor, *, axis: int = -1) -> Tensor:
-    return _normalized(input, axis, is_log=True)
+    return _normalized(raised(input), axis, is_log=True)
 
 
 @op("LogSoftmax")

@@ -1,7 +1,10 @@
 """Boxes and regions of interest: non-maximum suppression and pooling over regions."""
 
+from functools import partial
+
 import torch
 
+from hetu.ops.autocast import exactly
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import op
 
@@ -138,7 +141,8 @@ def _mean_of_samples(
     order = batch_indices.argsort(stable=True)
     counts = batch_indices.bincount(minlength=len(x)).tolist()
     parts = zip(x, rows[order].split(counts), columns[order].split(counts), strict=True)
-    pooled = [torch.einsum("rph,chw,rqw->rcpq", r, image, c) for image, r, c in parts]
+    mean = partial(torch.einsum, "rph,chw,rqw->rcpq")
+    pooled = [exactly(mean, r, image, c) for image, r, c in parts]
     return torch.cat(pooled)[order.argsort()]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from hetu.ops.autocast import together
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import op
 from hetu.ops.unsigned import ordered
@@ -59,6 +60,7 @@ def scatter_elements(
     reduction: str = "none",
     unsigned: bool = False,
 ) -> Tensor:
+    data, updates = together(data, updates)
     positions = _positions(indices, data.shape[axis])
     if reduction == "none":
         return torch.scatter(data, axis, positions, updates)
@@ -74,6 +76,7 @@ def scatter_nd(
     reduction: str = "none",
     unsigned: bool = False,
 ) -> Tensor:
+    data, updates = together(data, updates)
     depth = indices.shape[-1]
     index = indices.reshape(-1, depth).unbind(-1)
     slices = updates.reshape(-1, *data.shape[depth:])
@@ -122,6 +125,7 @@ def tensor_scatter(
     if mode == "circular":
         positions = positions % past_cache.shape[axis]
     samples = torch.arange(update.shape[0], device=update.device)[:, None]
+    past_cache, update = together(past_cache, update)
     cache = past_cache.movedim(axis, 1)
     written = cache.index_put((samples, positions), update.movedim(axis, 1))
     return written.movedim(1, axis)

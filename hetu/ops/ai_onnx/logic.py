@@ -3,6 +3,7 @@
 import torch
 
 from hetu.ops import unsigned as uint64
+from hetu.ops.autocast import together
 from hetu.ops.broadcast import aligned
 from hetu.ops.kinds import Mask, Tensor
 from hetu.ops.registry import op
@@ -64,7 +65,8 @@ def is_nan(x: Tensor) -> Mask:
 
 @op("Where", since=9)
 def where(condition: Mask, x: Tensor, y: Tensor) -> Tensor:
-    return torch.where(condition, x, y)
+    # Of a single number, torch would take its type from the other side: masks become infinite.
+    return torch.where(condition, *together(x, y))
 
 
 @op("And", since=7)

@@ -3,6 +3,7 @@
 import torch
 
 from hetu.errors import ModelError, show
+from hetu.ops.autocast import raised
 from hetu.ops.kinds import Tensor
 from hetu.ops.registry import op
 
@@ -47,7 +48,7 @@ def softmax_cross_entropy_loss(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> tuple[Tensor, Tensor | None]:
-    log_prob = torch.log_softmax(scores, 1)
+    log_prob = torch.log_softmax(raised(scores), 1)
     loss = negative_log_likelihood_loss(
         log_prob, labels, weights, ignore_index=ignore_index, reduction=reduction
     )

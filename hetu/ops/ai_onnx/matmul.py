@@ -1,16 +1,21 @@
 """Matrix products and determinants."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
+from hetu.ops.autocast import exactly
 from hetu.ops.kinds import Tensor
 from hetu.ops.registry import op
 
 
 @op("MatMul")
 def mat_mul(a: Tensor, b: Tensor) -> Tensor:
-    return _on_host_if_integer(torch.matmul, a, b)
+    if a.ndim > 1 and a.shape[-1] == 1:
+        # Nothing is summed: autocast has nothing to gain, and positions times frequencies to lose.
+        return exactly(_matmul, a, b)
+    return _matmul(a, b)
 
 
 @op("Gemm", since=7)
@@ -48,8 +53,12 @@ def gemm_1(
 
 @op("Einsum", since=12)
 def einsum(*inputs: Tensor, equation: str) -> Tensor:
-    y = _on_host_if_integer(lambda *operands: torch.einsum(equation, *operands), *inputs)
-    return y.to(inputs[0].dtype)  # torch sums small integers in int64
+    def product(*operands: Tensor) -> Tensor:
+        return _on_host_if_integer(partial(torch.einsum, equation), *operands)
+
+    y = product(*inputs) if _sums(equation) else exactly(product, *inputs)
+    # torch sums small integers in int64
+    return y if y.is_floating_point() else y.to(inputs[0].dtype)
 
 
 @op("Det", since=11)
@@ -60,6 +69,18 @@ def det(x: Tensor) -> Tensor:
 
 def _scaled(x: Tensor, factor: float) -> Tensor:
     return x if factor == 1 else (x * factor).to(x.dtype)
+
+
+def _sums(equation: str) -> bool:
+    """Whether an equation sums anything; like `mat_mul`, it is computed exactly if not."""
+    operands, arrow, result = equation.partition("->")
+    indices = set(operands) - set(" ,.")
+    kept = set(result) if arrow else {i for i in indices if operands.count(i) == 1}
+    return not indices <= kept
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    return _on_host_if_integer(torch.matmul, a, b)
 
 
 def _on_host_if_integer(product: Callable[..., Tensor], *operands: Tensor) -> Tensor:

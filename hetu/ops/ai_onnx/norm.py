@@ -9,6 +9,7 @@ import math
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from hetu.ops.autocast import together
 from hetu.ops.kinds import Context, DType, Ints, Tensor
 from hetu.ops.registry import op
 from hetu.types import FLOAT32
@@ -170,6 +171,7 @@ def instance_normalization(
     input: Tensor, scale: Tensor, b: Tensor, *, epsilon: float = 1e-5
 ) -> Tensor:
     channels = input.shape[1]
+    scale, b = _beside(input, scale, b)
     return torch.group_norm(input, channels, scale, b, epsilon, torch.backends.cudnn.enabled)
 
 
@@ -198,9 +200,14 @@ def _normalize_layer(
     x: Tensor, scale: Tensor, b: Tensor | None, shape: torch.Size, epsilon: float
 ) -> Tensor:
     if scale.shape == shape and (b is None or b.shape == shape):
-        return F.layer_norm(x, shape, scale, b, epsilon)
+        return F.layer_norm(x, shape, *_beside(x, scale, *([] if b is None else [b])), eps=epsilon)
     y = F.layer_norm(x, shape, eps=epsilon) * scale
     return y if b is None else y + b
+
+
+def _beside(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """Scale and bias of one type that torch's kernels take beside `x`: its own or a wider one."""
+    return together(x, *parameters)[1:]
 
 
 @op("RMSNormalization", since=23)
@@ -228,6 +235,7 @@ def group_normalization(
     num_groups: int,
     stash_type: DType | None = None,
 ) -> Tensor:
+    scale, bias = _beside(x, scale, bias)
     return torch.group_norm(x, num_groups, scale, bias, epsilon, torch.backends.cudnn.enabled)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu.errors import ModelError
 from hetu.ops import sampling
+from hetu.ops.autocast import exactly, outside_autocast
 from hetu.ops.kinds import Floats, Ints, Tensor
 from hetu.ops.registry import op
 
@@ -140,7 +141,8 @@ def grid_sample_16(
 
 @op("AffineGrid", since=20)
 def affine_grid(theta: Tensor, size: Ints, *, align_corners: bool = False) -> Tensor:
-    return F.affine_grid(theta, list(size), align_corners=align_corners)
+    with outside_autocast(theta.device):  # coordinates
+        return F.affine_grid(theta, list(size), align_corners=align_corners)
 
 
 def _scaled_lengths(shape: Sequence[int], scales: Floats) -> list[int]:
@@ -257,7 +259,7 @@ def _interpolated(
     y = x.to(sampling.float_type(x))
     for axis in reversed(plan):
         matrix = torch.from_numpy(_matrix(axis, *settings)).to(y)
-        y = F.linear(y.movedim(axis.index, -1), matrix).movedim(-1, axis.index)
+        y = exactly(F.linear, y.movedim(axis.index, -1), matrix).movedim(-1, axis.index)
         y = y if x.is_floating_point() else _whole(y, x.dtype, rounds=antialias)
     return y.to(x.dtype)
 

@@ -11,6 +11,7 @@ from torch import _VF  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn import functional as F  # noqa: N812
 
 from hetu.errors import ModelError
+from hetu.ops.autocast import together
 from hetu.ops.kinds import Floats, Ints, Strs, Tensor
 from hetu.ops.recurrent import (
     Activation,
@@ -96,7 +97,7 @@ def _gru_step(
     gates = f(x[:, : 2 * size] + F.linear(h, r[: 2 * size], b_gates))
     update, reset = gates.chunk(2, -1)
     hidden = g(x[:, 2 * size :] + F.linear(reset * h, r[2 * size :], b_hidden))
-    return (torch.lerp(hidden, h, update),)
+    return (torch.lerp(*together(hidden, h, update)),)
 
 
 def _gru_step_linear_before_reset(
@@ -107,7 +108,7 @@ def _gru_step_linear_before_reset(
     recurrent = F.linear(h, r, b)
     update, reset = f(x[:, : 2 * size] + recurrent[:, : 2 * size]).chunk(2, -1)
     hidden = g(x[:, 2 * size :] + reset * recurrent[:, 2 * size :])
-    return (torch.lerp(hidden, h, update),)
+    return (torch.lerp(*together(hidden, h, update)),)
 
 
 @op("LSTM", since=7)

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 from hetu.convert import widen
 from hetu.errors import ModelError
 from hetu.ops import quantized
+from hetu.ops.autocast import together
 from hetu.ops.com_microsoft.packing import in_halves, unpacked
 from hetu.ops.kinds import Tensor
 from hetu.types import DType
@@ -76,6 +77,7 @@ def stored(past: Tensor | None, new: Tensor, positions: Tensor, total: int) -> T
 
 def written(cache: Tensor, new: Tensor, positions: Tensor) -> Tensor:
     """The cache (batch, heads, length, size) with new rows at their positions."""
+    cache, new = together(cache, new)
     rows = torch.arange(len(new), device=new.device)[:, None]
     filled = cache.transpose(1, 2).index_put((rows, positions), new.transpose(1, 2))
     return filled.transpose(1, 2)

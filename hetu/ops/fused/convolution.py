@@ -13,8 +13,11 @@ def pack_conv(
     strides: Ints,
     dilations: Ints,
     group: int,
+    packs: bool = True,
     like_shape: Ints | None = None,
 ) -> Any:
+    if not packs:
+        return w
     return native.pack_convolution(w, pads, strides, dilations, group, like_shape)
 
 

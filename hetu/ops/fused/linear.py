@@ -6,9 +6,12 @@ from hetu.ops.registry import FUSED, op
 
 
 @op("PackLinear", domain=FUSED)
-def pack_linear(w: Tensor, *, transposed: bool = False, like_rows: int | None = None) -> Any:
-    """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, in packed form."""
-    return native.pack_linear(w if transposed else w.t(), like_rows)
+def pack_linear(
+    w: Tensor, *, transposed: bool, packs: bool = True, like_rows: int | None = None
+) -> Any:
+    """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, as `Linear` wants it."""
+    weight = w if transposed else w.t()
+    return native.pack_linear(weight, like_rows) if packs else weight
 
 
 @op("Linear", domain=FUSED)

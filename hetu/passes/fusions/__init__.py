@@ -10,6 +10,7 @@ from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.embeddings import embeddings
+from hetu.passes.fusions.layout import channels_last
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -28,6 +29,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,
-        convolution, convolution_activation, convolution_plus,
+        convolution, convolution_activation, convolution_plus, channels_last,
     ),
 )  # fmt: skip

@@ -32,7 +32,8 @@ def convolution(node: Node, site: Site) -> Outcome:
         "group": argument(node, "group"),
     }  # fmt: skip
     shape = site.facts.shape(x)
-    packed = make_fused("PackConv", [weight], None, {**geometry, "like_shape": shape})
+    layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
+    packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
     fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
     return Replacement([packed, fresh], fresh.outputs)

@@ -16,6 +16,9 @@ _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 TYPICAL_ROWS = 16
 """How many rows are counted on where their number is not known."""
 
+FEW_ROWS = 4
+"""With fewer rows than these, reading the weight takes the time, whatever its order."""
+
 
 @fusion("Reshape", inference_only=True)
 def flattened(node: Node, site: Site) -> Outcome:
@@ -55,10 +58,11 @@ def linear(node: Node, site: Site) -> Outcome:
     source, is_transposed = weight
     if reason := _refusal(node, source, is_transposed, site):
         return reason
+    x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
-    layout = {"transposed": is_transposed, "like_rows": rows or None}
+    packs = site.facts.copies_weights and (TYPICAL_ROWS if rows is None else rows) >= FEW_ROWS
+    layout = {"transposed": is_transposed, "packs": packs, "like_rows": rows or None}
     packed = make_fused("PackLinear", [source], None, layout)
-    x, _, bias = (*node.inputs, None)[:3]
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
 
@@ -70,11 +74,15 @@ def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
         return None
     is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
     before = weight.node
-    if before is not None and is_onnx(before, "Transpose"):
+    if before is not None and is_onnx(before, "Transpose") and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
     if weight is None or weight.data is None or site.facts.rank(weight) != 2:
         return None
     return weight, is_transposed
+
+
+def _swaps(transpose: Node) -> bool:
+    return argument(transpose, "perm") in (None, (1, 0), [1, 0])
 
 
 def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
@@ -86,7 +94,7 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     if node.op_type == "Gemm":
         if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
             return "it transposes or scales"
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = (*node.inputs, None)[2]
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
     rows = _rows(node, site)

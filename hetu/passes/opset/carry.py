@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from hetu.ir import Value
+from hetu.ir import Node, Value
 from hetu.passes.opset.rewrite import Rewrite
-from hetu.passes.opset.schema import Formal, Signature
-from hetu.types import DType, TensorType, dtype
+from hetu.passes.opset.schema import Formal, Schemas, Signature
+from hetu.types import DType, dtype
 
 WIDER: Mapping[str, Sequence[str]] = {
     "bool": ("uint8", "int32"),
@@ -50,30 +50,37 @@ def in_known_types(
     return results
 
 
-def _carriers(rewrite: Rewrite, old: Signature, new: Signature) -> Iterator[tuple[str, DType]]:
-    """The constraints of types that are lost, with the type to compute in."""
-    node = rewrite.node
+def lost_types(
+    schemas: Schemas, node: Node, old: Signature, new: Signature
+) -> Iterator[tuple[Value, Formal, str]]:
+    """The inputs and outputs of types that one version takes and another does not."""
     inputs = [(v, old.input_at(i), new.input_at(i)) for i, v in enumerate(node.inputs)]
     outputs = [(v, old.output_at(i), new.output_at(i)) for i, v in enumerate(node.outputs)]
-    of_inputs = {_constraint(formal) for value, _, formal in inputs if value is not None}
     for value, before, after in (*inputs, *outputs):
         if value is None or before is None or after is None or before.types <= after.types:
             continue
-        name = rewrite.schemas.type_name(value)
-        if name not in before.types - after.types:
-            continue
-        carrier = _carrier(rewrite, value, after)
-        if carrier is None or after.constraint not in of_inputs or any(node.graphs):
-            rewrite.fail(f"its {before.name!r} is a {name}, which that version does not take")
-        yield after.constraint, carrier
+        name = schemas.type_name(value)
+        if name in before.types and name not in after.types:
+            yield value, after, name
+
+
+def _carriers(rewrite: Rewrite, old: Signature, new: Signature) -> Iterator[tuple[str, DType]]:
+    """The constraints of types that are lost, with the type to compute in."""
+    node = rewrite.node
+    formals = [new.input_at(i) for i, value in enumerate(node.inputs) if value is not None]
+    of_inputs = set(map(_constraint, formals))
+    for value, formal, name in lost_types(rewrite.schemas, node, old, new):
+        carrier = _carrier(rewrite, value, formal)
+        if carrier is None or formal.constraint not in of_inputs or any(node.graphs):
+            rewrite.fail(f"its {formal.name!r} is a {name}, which that version does not take")
+        yield formal.constraint, carrier
 
 
 def _carrier(rewrite: Rewrite, value: Value, formal: Formal) -> DType | None:
-    value_type = rewrite.type(value)
-    if rewrite.node.op_type in OF_BITS or not isinstance(value_type, TensorType):
+    element = rewrite.schemas.element(value)
+    if rewrite.node.op_type in OF_BITS or element is None:
         return None
-    name = value_type.dtype.name if value_type.dtype else ""
-    wider = (dtype(other) for other in WIDER.get(name, ()))
+    wider = (dtype(other) for other in WIDER.get(element.name, ()))
     return next((w for w in wider if rewrite.schemas.dtype_name(w) in formal.types), None)
 
 

@@ -18,13 +18,14 @@ from hetu.ir import (
 )
 from hetu.passes.inline import expand
 from hetu.passes.opset import rules  # noqa: F401 - registers the rules
-from hetu.passes.opset.derive import is_derivable, plain
+from hetu.passes.opset.carry import in_known_types, lost_types
+from hetu.passes.opset.derive import is_derivable, is_same_form, plain
 from hetu.passes.opset.formals import assume_formals
 from hetu.passes.opset.rewrite import InconvertibleError, Rewrite, as_outputs
 from hetu.passes.opset.rule import Direction, find_rule
 from hetu.passes.opset.schema import Schemas, Signature
 from hetu.passes.opset.unused import unused_outputs, without_unused
-from hetu.types import short_domain
+from hetu.types import Dim, TensorType, short_domain
 
 OLDEST_TARGET = 13
 """Rules lead down to this opset of ai.onnx and no further."""
@@ -54,6 +55,8 @@ class _Step:
     old: Signature
     new: Signature | None
     version: int
+    is_free: bool = False
+    """Whether the versions differ in nothing but the types that they take."""
 
     @property
     def since(self) -> int:
@@ -103,6 +106,7 @@ class Conversion:
         self._values: dict[Value | None, Value | None] = {}
         self._homes: dict[Value, _Scope] = {}
         self._unused: set[Value | None] = set()
+        self._steps: dict[tuple[str, str, int], _Step | None] = {}
 
     def graph(self, graph: Graph) -> Graph:
         """The graph; constants that only its old nodes needed are gone."""
@@ -151,17 +155,17 @@ class Conversion:
             return node.outputs
 
     def _lead(
-        self, node: Node, names: Sequence[Value | None], scope: _Scope
+        self, node: Node, names: Sequence[Value | None], scope: _Scope, is_made: bool = False
     ) -> Sequence[Value | None]:
         """Lead a node to its target; its last outputs are called after `names`."""
         node = self._over_new_inputs(node)
-        taken = self._take(node, names, scope)
+        taken = self._take(node, names, scope) or (self._fit(node) if is_made else None)
         if taken is None:
             return self._finish(node, names, scope)
         nodes, results = taken
         name_of = {result: name for result, name in zip(results, names, strict=False) if result}
         for made in nodes:
-            outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope)
+            outputs = self._lead(made, [v and name_of.get(v) for v in made.outputs], scope, True)
             self._values.update((a, b) for a, b in zip(made.outputs, outputs, strict=True) if a)
         kept = zip_longest(node.outputs, results[: len(node.outputs)])
         return [value and result and self._values[result] for value, result in kept]
@@ -170,24 +174,42 @@ class Conversion:
         if not any(value in self._values for value in node.inputs):
             return node
         inputs = tuple(v and self._values.get(v, v) for v in node.inputs)
-        return _copy(node, node.outputs, inputs=inputs)
+        return self._copy(node, node.outputs, inputs=inputs)
 
     def _next_step(self, node: Node) -> _Step | None:
-        domain = short_domain(node.domain)
-        target = self._targets.get(domain, node.version)
-        versions = self._schemas.versions(domain, node.op_type)
-        if target == node.version or not versions:
+        """The next step that changes more of a node than its version."""
+        version = node.version
+        while step := self._step(short_domain(node.domain), node.op_type, version):
+            if not step.is_free or step.new is None or self._loses_types(node, step.old, step.new):
+                return step
+            version = step.version
+        return None
+
+    def _step(self, domain: str, op_type: str, version: int) -> _Step | None:
+        key = domain, op_type, version
+        if key not in self._steps:
+            step = self._find_step(domain, op_type, version)
+            self._steps[key] = step and replace(step, is_free=_is_free(domain, op_type, step))
+        return self._steps[key]
+
+    def _find_step(self, domain: str, op_type: str, version: int) -> _Step | None:
+        target = self._targets.get(domain, version)
+        versions = self._schemas.versions(domain, op_type)
+        if target == version or not versions:
             return None
-        reached = [signature for signature in versions if signature.since <= node.version]
+        reached = [signature for signature in versions if signature.since <= version]
         if not reached:
             raise InconvertibleError(f"the operator exists from opset {versions[0].since} on")
-        if target > node.version:
-            later = [s for s in versions if node.version < s.since <= target]
+        if target > version:
+            later = [s for s in versions if version < s.since <= target]
             return _Step("up", reached[-1], later[0], later[0].since) if later else None
         if reached[-1].since <= target:
             return None
         older = reached[-2] if len(reached) > 1 else None
         return _Step("down", reached[-1], older, reached[-1].since - 1)
+
+    def _loses_types(self, node: Node, old: Signature, new: Signature) -> bool:
+        return any(True for _ in lost_types(self._schemas, node, old, new))
 
     def _take(self, node: Node, names: Sequence[Value | None], scope: _Scope) -> _Taken | None:
         """What takes a node's place after one step; None where it has arrived."""
@@ -196,6 +218,24 @@ class Conversion:
             return None if has_form else self._expanded(node, node.function)
         step = self._next_step(node)
         return step and self._take_step(node, step, names, scope)
+
+    def _fit(self, node: Node) -> _Taken | None:
+        """What takes the place of a node that a rule made of types its version does not take."""
+        domain = short_domain(node.domain)
+        version = self._targets.get(domain, node.version)
+        versions = self._schemas.versions(domain, node.op_type)
+        reached = [signature for signature in versions if signature.since <= version]
+        if not reached or not self._loses_types(node, versions[-1], reached[-1]):
+            return None
+        used = [value is not None for value in node.outputs]
+        rewrite = Rewrite(node, version, versions[-1], reached[-1], self._schemas, used)
+        try:
+            results = in_known_types(rewrite, node.inputs, rewrite.keep)
+        except InconvertibleError as error:
+            raise error.at(f"{node.op_type} {version}") from None
+        results = rewrite.results(results)
+        self._schemas.same(results, node.outputs)
+        return rewrite.nodes, results
 
     def _expanded(self, node: Node, function: Function) -> _Taken:
         nodes, results = expand(node, function)
@@ -216,6 +256,7 @@ class Conversion:
             if body is None:
                 raise error.at(_step_name(node, step)) from None
             return self._expanded(node, body)
+        self._schemas.same(results, node.outputs)
         known = set(dependencies(node))
         for made in rewrite.nodes:
             for value in dependencies(made):
@@ -230,8 +271,12 @@ class Conversion:
         if step.version < OLDEST_TARGET - 1 and domain == "" and step.direction == "down":
             rewrite.fail(f"conversion leads down to opset {OLDEST_TARGET} and no further")
         if step.new is None and rule is None:
-            rewrite.fail(f"the operator exists from opset {step.since} on")
+            has_body = self._schemas.has_body(domain, node.op_type, step.old.since)
+            hint = "; sizes of its inputs that are not known would tell more" if has_body else ""
+            rewrite.fail(f"the operator exists from opset {step.since} on{hint}")
         new = step.new or step.old
+        if rule is None and new.deprecated:
+            rewrite.fail(f"the operator is deprecated from opset {step.since} of {domain} on")
         if rule is None and not is_derivable(domain, node.op_type, step.old, new):
             rewrite.fail("hetu has no rule for this step")
         results = (rule or plain)(rewrite)
@@ -258,7 +303,7 @@ class Conversion:
                 for v, old in zip(node.outputs, names, strict=True)
             ]
             changes = {"version": version, "attributes": attributes, "inputs": inputs}
-            node = _copy(node, outputs, name=name, **changes)
+            node = self._copy(node, outputs, name=name, **changes)
         scope.nodes.append(node)
         return node.outputs
 
@@ -287,21 +332,47 @@ class Conversion:
         path = f"{scope.path}{describe(node)} {name} / "
         if attribute.kind == "graph":
             graph = self._graph(attribute.value, path, scope.is_function)
-            return attribute if graph is attribute.value else replace(attribute, value=graph)
+            if graph is attribute.value:
+                return attribute
+            if node.op_type == "Scan":
+                graph = self._with_output_types(graph, attribute.value)
+            return replace(attribute, value=graph)
         graphs = tuple(self._graph(g, path, scope.is_function) for g in attribute.value)
         return replace(attribute, value=graphs)
 
-
-def _copy(node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
-    """The node with other fields and with outputs like those given."""
-    copy = replace(node, **changes, serial=next_serial())
-    return add_outputs(
-        copy,
-        [
+    def _copy(self, node: Node, outputs: Iterable[Value | None], **changes: object) -> Node:
+        """The node with other fields and with outputs like those given."""
+        copy = replace(node, **changes, serial=next_serial())
+        made = [
             v and replace(v, node=copy, index=index, serial=next_serial())
             for index, v in enumerate(outputs)
-        ],
-    )
+        ]
+        self._schemas.same(made, node.outputs)
+        return add_outputs(copy, made)
+
+    def _with_output_types(self, graph: Graph, original: Graph) -> Graph:
+        """ONNX Runtime wants to know the ranks of what a scan carries, and cannot always tell."""
+        pairs = zip(graph.outputs, original.outputs, strict=True)
+        types = ((new, old and self._schemas.type_of(old)) for new, old in pairs)
+        described = {
+            value: replace(value, type=TensorType(known.dtype, _whole(known.shape)))
+            for value, known in types
+            if value is not None and value.shape is None and isinstance(known, TensorType)
+        }
+        return replace(graph, described={**graph.described, **described})
+
+
+def _is_free(domain: str, op_type: str, step: _Step) -> bool:
+    if step.new is None or find_rule(step.direction, domain, op_type, step.since):
+        return False
+    if step.direction == "down" and domain == "" and step.version < OLDEST_TARGET - 1:
+        return False
+    return is_derivable(domain, op_type, step.old, step.new) and is_same_form(step.old, step.new)
+
+
+def _whole(shape: Sequence[Dim] | None) -> tuple[Dim, ...] | None:
+    """A shape without names, which may mean something else around it."""
+    return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)
 
 
 def _is_named(node: Node, names: Sequence[Value | None]) -> bool:

@@ -24,6 +24,16 @@ def is_derivable(domain: str, op_type: str, old: Signature, new: Signature) -> b
     return len(kernels) == 1 or bool(_moved(old, new) or _moved(new, old))
 
 
+def is_same_form(old: Signature, new: Signature) -> bool:
+    """Whether any node of one version is one of the other, types apart."""
+    sides = ((old.inputs, new.inputs), (old.outputs, new.outputs))
+    return (
+        all([f.name for f in a] == [f.name for f in b] for a, b in sides)
+        and (old.max_inputs, old.max_outputs) == (new.max_inputs, new.max_outputs)
+        and old.settings == new.settings
+    )
+
+
 def plain(rewrite: Rewrite, given: Sequence[Value | None] | None = None) -> Results:
     """The node, over other inputs if `given`, with its parts where the other version has them."""
     old, new = rewrite.old, rewrite.new

@@ -14,6 +14,10 @@ Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
 
 
+END = np.iinfo(np.int64).max
+"""Where a Slice goes on to the end."""
+
+
 class InconvertibleError(Exception):
     """A node has no form in the version wanted; the message says why, `step` at which step."""
 
@@ -89,10 +93,10 @@ class Rewrite:
 
     def dtype(self, value: Value) -> DType:
         """A tensor's element type."""
-        found = self.type(value)
-        if not isinstance(found, TensorType) or found.dtype is None:
-            self.fail(f"{_title(value)} is no tensor of known type")
-        return found.dtype
+        found = self.schemas.element(value)
+        if found is None:
+            self.fail(f"the type of {_title(value)} is not known; state it in value_info")
+        return found
 
     def shape(self, value: Value) -> tuple[Any, ...] | None:
         """A tensor's dimensions, None where not even the rank is known."""
@@ -139,6 +143,14 @@ class Rewrite:
         )
         values = self._add(node, [True] * outputs)
         return values[0] if outputs == 1 else values
+
+    def cast(self, value: Value, element: DType) -> Value:
+        """A tensor as one of another type."""
+        return self.op("Cast", value, to=element.code)
+
+    def sizes(self, value: Value, start: int, end: int = END) -> Value:
+        """A tensor's dimensions from one axis to another, when it runs."""
+        return self.op("Slice", self.op("Shape", value, version=13), [start], [end], version=13)
 
     def keep(
         self,

@@ -1,6 +1,6 @@
 """What a conversion knows of operators and values; `hetu.onnx` supplies it from onnx's schemas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,12 +70,24 @@ class Schemas(Protocol):
         """The same as schemas spell it: `tensor(float)`; None where it is unknown."""
         ...
 
+    def element(self, value: Value) -> DType | None:
+        """A tensor's element type; None where it is unknown or the value is no tensor."""
+        ...
+
     def dtype_name(self, element: DType) -> str:
         """How schemas spell a tensor's type."""
         ...
 
     def assume(self, value: Value, value_type: ValueType | None) -> None:
         """Note what is known of a value that does not say its type itself."""
+        ...
+
+    def same(self, new: Iterable[Value | None], old: Iterable[Value | None]) -> None:
+        """Note that some values take the place of others, and so are of their types."""
+        ...
+
+    def has_body(self, domain: str, op_type: str, version: int) -> bool:
+        """Whether some nodes of an operator can be replaced by other operators."""
         ...
 
     def body(self, node: Node, version: int) -> Function | None:

@@ -1,4 +1,4 @@
-"""Sampling of images and pooling: Resize, Upsample, GridSample, RoiAlign, LpPool, AveragePool."""
+"""Sampling of images: Resize, Upsample, GridSample, RoiAlign."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -149,25 +149,3 @@ def roi_align_unshifted(rewrite: Rewrite) -> Results:
     if mode != "output_half_pixel":
         rewrite.fail(f"coordinate_transformation_mode {mode!r} exists from opset 16 on")
     return rewrite.keep(without=("coordinate_transformation_mode",))
-
-
-@up("LpPool", 2)
-@up("GlobalLpPool", 2)
-def whole_norm(rewrite: Rewrite) -> Results:
-    """The norm's order became an integer."""
-    p = rewrite.attribute("p", 2.0)
-    if p != int(p):
-        rewrite.fail(f"p is {p}; from opset 2 on it is a whole number")
-    return rewrite.keep(p=int(p))
-
-
-@down("AveragePool", 19)
-@down("LpPool", 18)
-def undilated(rewrite: Rewrite) -> Results:
-    """Dilations of 1 are what there was before there were any."""
-    if any(dilation != 1 for dilation in rewrite.attribute("dilations", ())):
-        rewrite.fail("that version has no dilations")
-    if rewrite.node.op_type == "LpPool" and rewrite.attribute("ceil_mode", 0):
-        rewrite.fail("that version has no ceil_mode")
-    gone = ("dilations",) if rewrite.node.op_type == "AveragePool" else ("dilations", "ceil_mode")
-    return rewrite.keep(without=gone)

@@ -19,24 +19,35 @@ def quantize_integers(rewrite: Rewrite) -> Results:
     """Integers were divided by a float; from here on both are of one type."""
     x, scale, zero_point = rewrite.given(0), rewrite.given(1), rewrite.input(2)
     if rewrite.schemas.type_name(x) == "tensor(int32)":
-        x = rewrite.op("Cast", x, to=FLOAT32.code)
+        x = rewrite.cast(x, FLOAT32)
     return plain(rewrite, [x, scale, zero_point])
 
 
-up("QuantizeLinear", 23)(plain)  # the scale may be of another type than the data
+@up("QuantizeLinear", 23)
+def quantize_in_float32(rewrite: Rewrite) -> Results:
+    """The division was made in float32 at least; from here on in the type of the scale."""
+    is_half = rewrite.dtype(rewrite.given(1)).bits < FLOAT32.bits
+    return rewrite.keep(precision=FLOAT32.code) if is_half else plain(rewrite)
 
 
 @down("QuantizeLinear", 23)
 def quantize_in_one_type(rewrite: Rewrite) -> Results:
-    """The division is made in the type of the scale, which was that of the data."""
+    """The division is made in the type of the scale, which was that of the data.
+
+    A division in fewer bits than float32 goes before, as that version divides in float32.
+    """
     x, scale, *zero_point = rewrite.node.inputs
     assert x is not None and scale is not None
     precision = rewrite.attribute("precision", 0)
     if precision and precision != rewrite.dtype(scale).code:
-        scale = rewrite.op("Cast", scale, to=precision)
+        scale = rewrite.cast(scale, dtype(precision))
     element = rewrite.dtype(scale)
     if rewrite.dtype(x) is not element:
-        x = rewrite.op("Cast", x, to=(dtype(precision) if precision else element).code)
+        x = rewrite.cast(x, dtype(precision) if precision else element)
+    if element.bits < FLOAT32.bits:
+        quotient = rewrite.op("Div", x, _spread(rewrite, scale, x))
+        x, one = rewrite.cast(quotient, FLOAT32), np.ones(1, np.float32)
+        scale = rewrite.op("ConstantOfShape", rewrite.op("Shape", scale), value=one)
     return rewrite.keep([x, scale, *zero_point], without=("precision",))
 
 
@@ -56,10 +67,10 @@ def quantize(rewrite: Rewrite) -> Results:
     wide = rewrite.dtype(scale)
     if wide.bits < 32:  # which does not hold all numbers of 16 bits
         wide = FLOAT32
-        x, scale = (rewrite.op("Cast", value, to=wide.code) for value in (x, scale))
+        x, scale = (rewrite.cast(value, wide) for value in (x, scale))
     y = rewrite.op("Round", rewrite.op("Div", x, _spread(rewrite, scale, x)))
     if zero_point is not None:
-        shift = rewrite.op("Cast", zero_point, to=wide.code)
+        shift = rewrite.cast(zero_point, wide)
         y = rewrite.op("Add", y, _spread(rewrite, shift, x))
     bounds = [rewrite.constant(limit, wide) for limit in (limits.min, limits.max)]
     return rewrite.op("Cast", rewrite.op("Clip", y, *bounds), to=element.code)
@@ -71,6 +82,18 @@ def _zero_point(rewrite: Rewrite, scale: Value, element: DType) -> Value:
     return rewrite.op("ConstantOfShape", rewrite.op("Shape", scale), value=zero)
 
 
+@down("QuantizeLinear", 19)
+def quantize_floats(rewrite: Rewrite) -> Results:
+    """Only float32 was divided, and only integers were made: nothing but those is saturated."""
+    x, scale, *zero_point = (rewrite.input(index) for index in range(3))
+    halves = ("float16", "bfloat16")
+    x, scale = (
+        rewrite.cast(value, FLOAT32) if value and rewrite.dtype(value).name in halves else value
+        for value in (x, scale)
+    )
+    return rewrite.keep([x, scale, *zero_point], without=("saturate",))
+
+
 @down("DequantizeLinear", 23)
 def dequantize_to_scale(rewrite: Rewrite) -> Results:
     """The result was of the type of the scale."""
@@ -78,7 +101,7 @@ def dequantize_to_scale(rewrite: Rewrite) -> Results:
     assert scale is not None
     code = rewrite.attribute("output_dtype", 0)
     if code and code != rewrite.dtype(scale).code:
-        scale = rewrite.op("Cast", scale, to=code)
+        scale = rewrite.cast(scale, dtype(code))
     return rewrite.keep([x, scale, *zero_point], without=("output_dtype",))
 
 
@@ -91,9 +114,9 @@ def dequantize(rewrite: Rewrite) -> Results:
     if not rewrite.attribute("block_size", 0) and element.name not in ("int16", "uint16"):
         return plain(rewrite, [x, scale, zero_point])
     wide = rewrite.dtype(scale)
-    y = rewrite.op("Cast", x, to=wide.code)
+    y = rewrite.cast(x, wide)
     if zero_point is not None:
-        shift = rewrite.op("Cast", zero_point, to=wide.code)
+        shift = rewrite.cast(zero_point, wide)
         y = rewrite.op("Sub", y, _spread(rewrite, shift, x))
     return rewrite.op("Mul", y, _spread(rewrite, scale, x))
 
