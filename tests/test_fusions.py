@@ -138,6 +138,28 @@ def test_norms_that_are_none(name: str, change: dict[str, Any], reason: str | No
     assert (not reasons(notes, name)) if reason is None else reason in reasons(notes, name)[0]
 
 
+@pytest.mark.parametrize(
+    "shift",
+    [
+        "o = Neg(mean) d = Mul(o, f) y = Add(a, d)",
+        "o = Neg(mean) d = Mul(o, f) g = Add(d, b) y = Add(a, g)",
+        "d = Mul(mean, f) g = Sub(b, d) y = Add(g, a)",
+    ],
+)
+def test_norms_as_tensorflow_has_them(shift: str) -> None:
+    body = f"""
+        axes = Constant<value_ints = [-1]>() e = Constant<value = float{{0.01}}>()
+        mean = ReduceMean(x, axes) c = Sub(x, mean) s = Mul(c, c) v = ReduceMean(s, axes)
+        t = Add(v, e) root = Sqrt(t) r = Reciprocal(root) f = Mul(r, w) a = Mul(x, f) {shift}
+    """
+    weights = {"w": 1 + normal(4, seed=1)}
+    if "b" in shift:
+        weights["b"] = normal(4, seed=2)
+    make = lambda: load(body, "float[3, 4] x", "float[3, 4] y", **weights)  # noqa: E731
+    notes = check(make, {"x": normal(3, 4)})
+    assert fused(notes, "shifted layer norm") == 1
+
+
 def test_a_norm_over_several_axes() -> None:
     notes = check(norm("layer norm", "mul", "div", "scale and bias", "double", (2, 1)),
                   {"x": normal(2, 3, 4, kind="double")}, "double")  # fmt: skip
