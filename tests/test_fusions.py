@@ -152,7 +152,7 @@ def test_norms_as_tensorflow_has_them(shift: str) -> None:
         mean = ReduceMean(x, axes) c = Sub(x, mean) s = Mul(c, c) v = ReduceMean(s, axes)
         t = Add(v, e) root = Sqrt(t) r = Reciprocal(root) f = Mul(r, w) a = Mul(x, f) {shift}
     """
-    weights = {"w": 1 + normal(4, seed=1)}
+    weights = {"w": 1 + normal(1, 4, seed=1)}
     if "b" in shift:
         weights["b"] = normal(4, seed=2)
     make = lambda: load(body, "float[3, 4] x", "float[3, 4] y", **weights)  # noqa: E731

@@ -7,9 +7,9 @@ summand its bias.
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make
+from hetu.passes.build import constant, make, output_of
 from hetu.passes.facts import argument, axes_of, constant_array, is_onnx
-from hetu.passes.fusion import Outcome, Site, fusion, replaced
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
 
 _op = Operators()
@@ -84,10 +84,21 @@ def _normalized(node: Node, site: Site, pattern: Term, op_type: str) -> Outcome:
     assert epsilon is not None
     attributes = {"axis": -len(last), "epsilon": float(epsilon.reshape(-1)[0])}
     parameters = [found.values[name] for name in ("scale", "bias") if name in found.values]
-    if any((site.facts.rank(each) or len(last) + 1) > len(last) for each in parameters):
+    nodes = [_flattened(each, len(last), site.facts.rank(x), site) for each in parameters]
+    if None in nodes:
         return "its scale or bias has more axes than are normalized"
-    inputs = [x, *(parameters or [_ones(x, len(last), site)])]
-    return replaced(node, make(op_type, inputs, output, attributes), *found.inner)
+    flat = [output_of(each) for each in nodes if each is not None]
+    fresh = make(op_type, [x, *(flat or [_ones(x, len(last), site)])], output, attributes)
+    return Replacement([*(n for n in nodes if n is not None), fresh], fresh.outputs, found.inner)
+
+
+def _flattened(parameter: Value, count: int, rank: int | None, site: Site) -> Node | None:
+    """A scale or bias without axes of size 1 before the last `count`; None where there are more."""
+    shape = site.facts.shape(parameter)
+    if shape is None or len(shape) > max(rank or 0, count) or any(n != 1 for n in shape[:-count]):
+        return None
+    wanted = constant(np.array(shape[-count:], np.int64))
+    return make("Reshape", [parameter, wanted], None, {"allowzero": 1})
 
 
 def _refusal(found: Match, site: Site) -> str:
