@@ -114,10 +114,7 @@ def norm(
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(
-    st.sampled_from(list(CENTERS)), st.sampled_from(list(SQUARES)), st.sampled_from(list(QUOTIENTS)),
-    st.sampled_from(list(ENDS)), st.sampled_from(list(TOLERANCES)),
-)  # fmt: skip
+@given(*(st.sampled_from(list(each)) for each in (CENTERS, SQUARES, QUOTIENTS, ENDS, TOLERANCES)))
 def test_norms(name: str, square: str, quotient: str, end: str, kind: str) -> None:
     make = norm(name, square, quotient, end, kind)
     notes = check(make, {"x": normal(2, 3, 4, kind=kind)}, kind, trains=kind != "float16")
@@ -139,6 +136,28 @@ def test_norms_that_are_none(name: str, change: dict[str, Any], reason: str | No
     notes = check(make, {"x": 1 + np.abs(normal(2, 3, 4))}, trains=False)
     assert not fused(notes, name)
     assert (not reasons(notes, name)) if reason is None else reason in reasons(notes, name)[0]
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        "o = Neg(mean) d = Mul(o, f) y = Add(a, d)",
+        "o = Neg(mean) d = Mul(o, f) g = Add(d, b) y = Add(a, g)",
+        "d = Mul(mean, f) g = Sub(b, d) y = Add(g, a)",
+    ],
+)
+def test_norms_as_tensorflow_has_them(shift: str) -> None:
+    body = f"""
+        axes = Constant<value_ints = [-1]>() e = Constant<value = float{{0.01}}>()
+        mean = ReduceMean(x, axes) c = Sub(x, mean) s = Mul(c, c) v = ReduceMean(s, axes)
+        t = Add(v, e) root = Sqrt(t) r = Reciprocal(root) f = Mul(r, w) a = Mul(x, f) {shift}
+    """
+    weights = {"w": 1 + normal(1, 4, seed=1)}
+    if "b" in shift:
+        weights["b"] = normal(4, seed=2)
+    make = lambda: load(body, "float[3, 4] x", "float[3, 4] y", **weights)  # noqa: E731
+    notes = check(make, {"x": normal(3, 4)})
+    assert fused(notes, "shifted layer norm") == 1
 
 
 def test_a_norm_over_several_axes() -> None:
@@ -262,7 +281,8 @@ def test_a_triangular_mask_is_causal() -> None:
             inputs = (
                 "float[1, 2, 6, 4] q, float[1, 2, 6, 4] k, float[1, 2, 6, 3] v, float[6, 6] mask"
             )
-            text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float[1, 2, 6, 3] y) {{ {body} }}'
+            head_text = '<ir_version: 10, opset_import: ["" : 21]>'
+            text = f"{head_text} g ({inputs}) => (float[1, 2, 6, 3] y) {{ {body} }}"
             proto = parser.parse_model(text)
             del proto.graph.input[3]
             proto.graph.node.insert(0, head)
@@ -316,9 +336,10 @@ SIMPLE = {
     "s = Constant<value_ints = [1, 1]>() y = Tile(x, s) z = Relu(y)": 1,
     "s = Constant<value_ints = [1, -1, -1, 1]>() y = Pad(x, s) z = Relu(y)": 0,
     "s = Constant<value_ints = [0, 0, 0, 0]>() y = Pad(x, s) z = Relu(y)": 1,
-    "s = Constant<value_ints = [-1]>() e = Constant<value_ints = [-9]>() t = Constant<value_ints = [0]>()"
-    " y = Slice(x, s, e, t, s) z = Relu(y)": 0,
-    "s = Constant<value_ints = [0]>() e = Constant<value_ints = [9]>() y = Slice(x, s, e) z = Relu(y)": 1,
+    "s = Constant<value_ints = [-1]>() e = Constant<value_ints = [-9]>()"
+    " t = Constant<value_ints = [0]>() y = Slice(x, s, e, t, s) z = Relu(y)": 0,
+    "s = Constant<value_ints = [0]>() e = Constant<value_ints = [9]>()"
+    " y = Slice(x, s, e) z = Relu(y)": 1,
     "y = Concat<axis = 0>(x) z = Relu(y)": 1,
     "c = Constant<value = bool[1] {1}>() n = Neg(x) y = Where(c, x, n) z = Relu(y)": 1,
     "c = Constant<value = bool[4] {1, 0, 1, 1}>() n = Neg(x) y = Where(c, x, n) z = Relu(y)": 0,
@@ -429,7 +450,8 @@ def test_what_exporters_write(spec: str, tmp_path: Path) -> None:
 
 def lookups(columns: list[int], widths: list[int]) -> Callable[[], Any]:
     parts = [
-        f"c{i} = Constant<value = int64 {{{c}}}>() i{i} = Gather<axis = 1>(x, c{i}) e{i} = Gather(t{i}, i{i})"
+        f"c{i} = Constant<value = int64 {{{c}}}>() i{i} = Gather<axis = 1>(x, c{i})"
+        f" e{i} = Gather(t{i}, i{i})"
         for i, c in enumerate(columns)
     ]
     names = ", ".join(f"e{i}" for i in range(len(columns)))
@@ -456,3 +478,16 @@ def test_embeddings(columns: list[int], widths: list[int], count: int) -> None:
     for wrong in (-6, 5):
         with pytest.raises(ht.errors.RunError):
             run(make, {"x": np.full((4, 6), wrong)}, True)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_of_one_input(transposed: bool) -> None:
+    operator = "Gemm<transB = 1>" if transposed else "Gemm"
+    body = " ".join(f"y{i} = {operator}(x, w{i}, b{i})" for i in range(3))
+    widths = (256, 128, 512)
+    weights = {f"b{i}": normal(n, seed=i) for i, n in enumerate(widths)}
+    for i, n in enumerate(widths):
+        weights[f"w{i}"] = normal(*((n, 256) if transposed else (256, n)), seed=i) / 16
+    make = lambda: load(body, "float[64, 256] x", "float y0, float y1, float y2", **weights)  # noqa: E731
+    notes = check(make, {"x": normal(64, 256)}, trains=False)
+    assert fused(notes, "merge") == 1

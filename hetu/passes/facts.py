@@ -33,25 +33,27 @@ class Facts:
         self.derivatives = derivatives
         self._types = dict(types or {})
 
-    def type(self, value: Value) -> TensorType | None:
+    def type(self, value: Value | None) -> TensorType | None:
         """The value's type, None where it is not known or no tensor's."""
+        if value is None:
+            return None
         if value.data is not None:
             return value.data.type
         if value in self._types:
             return self._types[value]
         return value.type if value.is_feed and isinstance(value.type, TensorType) else None
 
-    def dtype(self, value: Value) -> DType | None:
+    def dtype(self, value: Value | None) -> DType | None:
         """The element type, None where it is not known."""
         known = self.type(value)
         return known.dtype if known else None
 
-    def rank(self, value: Value) -> int | None:
+    def rank(self, value: Value | None) -> int | None:
         """The number of dimensions, None where it is not known."""
         known = self.type(value)
         return None if known is None or known.shape is None else len(known.shape)
 
-    def shape(self, value: Value) -> tuple[int, ...] | None:
+    def shape(self, value: Value | None) -> tuple[int, ...] | None:
         """The dimensions, None where one of them is not known."""
         known = self.type(value)
         if known is None or known.shape is None:

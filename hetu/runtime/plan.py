@@ -12,6 +12,7 @@ from hetu.ops.kinds import Context
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
+from hetu.passes.merge import merge
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler
 from hetu.runtime.inductor import compiled
@@ -75,6 +76,8 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph))
                 notes += found
+            graph, found = merge(graph, facts)
+            notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
         compiler = Compiler(self.context, self.store.positions)
         hoisted = preparation.hoisted

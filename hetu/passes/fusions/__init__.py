@@ -18,13 +18,20 @@ from hetu.passes.fusions.linear import (
     linear_bias,
     linear_plus,
 )
-from hetu.passes.fusions.norms import layer_norm, norm_bias, norm_scale, rms_norm
+from hetu.passes.fusions.norms import (
+    layer_norm,
+    norm_bias,
+    norm_scale,
+    rms_norm,
+    shifted_layer_norm,
+)
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
-        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm, attention, flattened, embeddings,
+        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
+        shifted_layer_norm, attention, flattened, embeddings,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,

@@ -78,7 +78,7 @@ def _softmax(weights: Value | None, site: Site) -> tuple[Node | None, tuple[Node
         guards, node = (node, check), rest.node
     if node is None or not is_onnx(node, "Softmax"):
         return None, ()
-    axis, rank = argument(node, "axis"), site.facts.rank(node.inputs[0])  # pyright: ignore
+    axis, rank = argument(node, "axis"), site.facts.rank(node.inputs[0])
     return (node, guards) if axis == -1 or axis + 1 == rank else (None, ())
 
 
@@ -208,17 +208,16 @@ def _misfit(node: Node, scores: _Scores, q: Value, site: Site) -> str:
     k, v = scores.product.inputs[1], node.inputs[1]
     assert k is not None and v is not None
     shapes = [site.facts.shape(value) for value in (q, k, v)]
-    if any(shape is None for shape in shapes):
+    shape_q, shape_k, shape_v = shapes
+    if shape_q is None or shape_k is None or shape_v is None:
         return "the shapes of queries, keys and values are not known"
-    shape_q, shape_k, shape_v = (shape or () for shape in shapes)
     if len({shape_q[:-2], shape_k[:-2], shape_v[:-2]}) > 1 or len(shape_q) not in (3, 4):
         return "queries, keys and values are not (batch, heads, length, size) alike"
     if 0 in (*shape_q, *shape_k, *shape_v):
         return "there are none"
     if len({site.facts.dtype(value) for value in (q, k, v)}) > 1:
         return "queries, keys and values are of different types"
-    weights = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
-    if weights != (*shape_q[:-1], shape_k[-1]):
+    if site.facts.shape(node.inputs[0]) != (*shape_q[:-1], shape_k[-1]):
         return "a mask changes the shape of the scores"
     return ""
 
@@ -277,8 +276,8 @@ def _is_finite(value: Value) -> bool:
 
 
 def _is_causal(mask: Value, product: Node, site: Site) -> bool:
-    """Whether a mask is known to show every query the keys up to its own position, and no others."""
-    array, shape = constant_array(mask), site.facts.shape(product.outputs[0])  # pyright: ignore
+    """Whether a mask is known to show each query the keys up to its own position alone."""
+    array, shape = constant_array(mask), site.facts.shape(product.outputs[0])
     if array is None or shape is None or array.ndim < 2 or array.shape[-2:] != shape[-2:]:
         return False
     length, keys = shape[-2:]

@@ -30,9 +30,7 @@ def flattened(node: Node, site: Site) -> Outcome:
     if flat is None or not is_onnx(flat, "Reshape") or flat.inputs[0] is None:
         return None
     x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
-    given, rows, after = (
-        site.facts.shape(v) for v in (x, *gemm.inputs[:1], *node.outputs[:1]) if v
-    )
+    given, rows, after = map(site.facts.shape, (x, gemm.inputs[0], node.outputs[0]))
     if given is None or rows is None or after is None or len(given) < 3 or weight is None:
         return None
     if given[-1] != rows[-1] or given[:-1] != after[:-1] or bias is None:
@@ -41,15 +39,14 @@ def flattened(node: Node, site: Site) -> Outcome:
         return None
     if site.facts.shape(bias) != after[-1:]:
         return None
-    nodes = []
-    if argument(gemm, "transB"):
-        nodes.append(make("Transpose", [weight], None, {"perm": (1, 0)}))
-        weight = output_of(nodes[-1])
-    nodes.append(make("MatMul", [x, weight], node.outputs[0]))
-    site.facts.state(output_of(nodes[-1]), site.facts.type(node.outputs[0]))
-    fresh = make("Add", [output_of(nodes[-1]), bias], node.outputs[0])
     covered = [gemm, flat] if site.is_only_use(gemm.inputs[0]) else [gemm]
-    return Replacement([*nodes, fresh], fresh.outputs, covered)
+    swap = make("Transpose", [weight], None, {"perm": (1, 0)})
+    is_swapped = bool(argument(gemm, "transB"))
+    product = make("MatMul", [x, output_of(swap) if is_swapped else weight], node.outputs[0])
+    y = site.facts.state(output_of(product), site.facts.type(node.outputs[0]))
+    fresh = make("Add", [y, bias], node.outputs[0])
+    nodes = [swap, product, fresh] if is_swapped else [product, fresh]
+    return Replacement(nodes, fresh.outputs, covered)
 
 
 @fusion("MatMul", "Gemm", inference_only=True)
@@ -103,9 +100,7 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     rows = _rows(node, site)
     if (TYPICAL_ROWS if rows is None else rows) * columns * depth < SMALLEST:
         return "it is too small to gain from it"
-    x = node.inputs[0]
-    rank = site.facts.rank(x) if x is not None else None
-    return "its input is a vector" if rank == 1 else ""
+    return "its input is a vector" if site.facts.rank(next(iter(node.inputs))) == 1 else ""
 
 
 def _rows(node: Node, site: Site) -> int | None:

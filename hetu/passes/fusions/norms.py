@@ -7,9 +7,9 @@ summand its bias.
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make
+from hetu.passes.build import constant, make, output_of
 from hetu.passes.facts import argument, axes_of, constant_array, is_onnx
-from hetu.passes.fusion import Outcome, Site, fusion, replaced
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
 
 _op = Operators()
@@ -35,6 +35,17 @@ def _over_root(term: Term, square: Term) -> Term:
 
 _CENTERED = _op.Sub(_x, _mean(_x, "mean"))
 LAYER_NORM = _over_root(_CENTERED, _mean(_square(_CENTERED), "variance"))
+_MEAN = _mean(_x, "mean")
+_ROOT = _op.Sqrt(_op.Add(_mean(_square(_CENTERED), "variance"), _epsilon))
+_FACTOR = _op.Mul(_op.Reciprocal(_ROOT), Any("scale"))
+_SHIFT = Either((_op.Mul(_op.Neg(_MEAN), _FACTOR), _op.Neg(_op.Mul(_MEAN, _FACTOR))))
+_SHIFTS = Either((
+    _op.Add(_SHIFT, Any("bias")), _op.Sub(Any("bias"), _op.Mul(_MEAN, _FACTOR)), _SHIFT,
+))  # fmt: skip
+SHIFTED_LAYER_NORM = Either((
+    _op.Add(_op.Mul(_x, _FACTOR), _SHIFTS),
+    _op.Sub(_op.Mul(_x, _FACTOR), _op.Mul(_MEAN, _FACTOR)),
+))  # fmt: skip
 RMS_NORM = _over_root(_x, _mean(_square(_x), "variance"))
 
 
@@ -42,6 +53,12 @@ RMS_NORM = _over_root(_x, _mean(_square(_x), "variance"))
 def layer_norm(node: Node, site: Site) -> Outcome:
     """`(x - mean) / sqrt(variance + epsilon)` over the last axes."""
     return _normalized(node, site, LAYER_NORM, "LayerNormalization")
+
+
+@fusion("Add", "Sub")
+def shifted_layer_norm(node: Node, site: Site) -> Outcome:
+    """`x * factor + (bias - mean * factor)`, as TensorFlow has it."""
+    return _normalized(node, site, SHIFTED_LAYER_NORM, "LayerNormalization")
 
 
 @fusion("Div", "Mul")
@@ -66,8 +83,22 @@ def _normalized(node: Node, site: Site, pattern: Term, op_type: str) -> Outcome:
     epsilon = constant_array(found["epsilon"])
     assert epsilon is not None
     attributes = {"axis": -len(last), "epsilon": float(epsilon.reshape(-1)[0])}
-    ones = _ones(x, len(last), site)
-    return replaced(node, make(op_type, [x, ones], output, attributes), *found.inner)
+    parameters = [found.values[name] for name in ("scale", "bias") if name in found.values]
+    nodes = [_flattened(each, len(last), site.facts.rank(x), site) for each in parameters]
+    if None in nodes:
+        return "its scale or bias has more axes than are normalized"
+    flat = [output_of(each) for each in nodes if each is not None]
+    fresh = make(op_type, [x, *(flat or [_ones(x, len(last), site)])], output, attributes)
+    return Replacement([*(n for n in nodes if n is not None), fresh], fresh.outputs, found.inner)
+
+
+def _flattened(parameter: Value, count: int, rank: int | None, site: Site) -> Node | None:
+    """A scale or bias without axes of size 1 before the last `count`; None where there are more."""
+    shape = site.facts.shape(parameter)
+    if shape is None or len(shape) > max(rank or 0, count) or any(n != 1 for n in shape[:-count]):
+        return None
+    wanted = constant(np.array(shape[-count:], np.int64))
+    return make("Reshape", [parameter, wanted], None, {"allowzero": 1})
 
 
 def _refusal(found: Match, site: Site) -> str:

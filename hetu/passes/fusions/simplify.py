@@ -163,7 +163,7 @@ def batched_transpose(node: Node, site: Site) -> Outcome:
     flat = swap.inputs[0].node if swap.inputs[0] is not None else None
     if flat is None or not is_onnx(flat, *RESHAPES) or flat.inputs[0] is None:
         return None
-    swapped, after = (site.facts.shape(each.outputs[0]) for each in (swap, node))  # pyright: ignore
+    swapped, after = (site.facts.shape(each.outputs[0]) for each in (swap, node))
     if swapped is None or after is None or len(after) < 3 or after[-2:] != swapped[1:]:
         return None
     if site.outside_use([flat, swap], [swap, node]):
