@@ -1,4 +1,4 @@
-"""Plans: one per shape of the feeds, over weights that are prepared once and follow every change."""
+"""Plans: one per shape of the feeds, over weights prepared once, which follow every change."""
 
 from pathlib import Path
 
