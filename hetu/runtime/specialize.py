@@ -90,7 +90,7 @@ def _key(node: Node, known: Mapping[Value, Any]) -> object | None:
             inputs.append((value.dtype if value is not None else None, like))
         else:
             return None
-    attributes = tuple((name, a.kind, a.value) for name, a in node.attributes.items())
+    attributes = tuple((name, a.kind, repr(a.value)) for name, a in node.attributes.items())
     return id(kernel), attributes, tuple(inputs), len(node.outputs)
 
 
