@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -60,6 +61,39 @@ def test_weights_follow_training_loading_and_feeds(backend: str, tmp_path: Path)
     executor.load(str(tmp_path))
     np.testing.assert_array_equal(before, executor.state_dict()["first"])
     check(3, {})
+
+
+def training_graph(body: str, opset: int) -> onnx.ModelProto:
+    """A model with weights w, mean and var, and what a file for training says."""
+    return onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : {opset}]>
+        g (float[n, 3, 2] x) => (float[n, 3, 2] y, float[k] m)
+        <float[3] w = {{1, 2, 3}}, float[3] mean = {{0, 1, 2}}, float[3] var = {{1, 4, 9}},
+         float half = {{0.5}}, bool yes = {{1}}> {{ {body} }}""")
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+@pytest.mark.parametrize(("body", "opset"), [
+    ("d = Dropout(x, half, yes) y, m, v = BatchNormalization<training_mode=1>(d, w, w, mean, var)",
+     15),
+    ("d = Dropout(x) y, m, v, a, b = BatchNormalization(d, w, w, mean, var)", 9),
+    ("""d = If (yes) <
+        then_branch = t () => (e) { s = Mul(x, half) r = Dropout(s, half, yes) e = Abs(r) },
+        else_branch = f () => (e) { e = Neg(x) }>
+     twice = Add(d, d) a = Abs(x) s = Sub(x, a) b = Add(twice, s)
+     y, m, v = BatchNormalization<training_mode=1>(b, w, w, mean, var)""", 15),
+])  # fmt: skip
+def test_files_for_training_infer(backend: str, body: str, opset: int) -> None:
+    x, outputs = ht.onnx.load_onnx(training_graph(body, opset))
+    inputs = np.random.default_rng(0).standard_normal((5, 3, 2), np.float32)
+    executor = ht.Executor(outputs, backend=backend)
+    got, statistic = executor.run(feed_dict={x: inputs}, convert_to_numpy_ret_vals=True)
+    scale, mean, var = (
+        np.array(row, np.float32)[:, None] for row in ((1, 2, 3), (0, 1, 2), (1, 4, 9))
+    )
+    expected = (inputs - mean) / np.sqrt(var + 1e-5) * scale + scale
+    np.testing.assert_allclose(got, expected, RTOL, ATOL)
+    np.testing.assert_array_equal(statistic, mean[:, 0])
 
 
 @pytest.mark.parametrize("backend", ENGINES)

@@ -18,13 +18,13 @@ class ModelFile:
         self._folder = TemporaryDirectory(ignore_cleanup_errors=True)
         self.path = str(Path(self._folder.name) / "model.onnx")
         distinct = list(dict.fromkeys(outputs))
-        model = write_file(store, inputs, distinct, self.path)
-        named = dict(zip(distinct, (output.name for output in model.graph.output), strict=True))
+        model = write_file(store, inputs, distinct, self.path, infers=True)
         graph = model.graph
         defaults = {data.name for data in graph.initializer}
         defaults |= {data.values.name for data in graph.sparse_initializer}
         self.inputs = [value.name for value in graph.input if value.name not in defaults]
-        self.outputs = [named[value] for value in outputs]
+        self.positions = [distinct.index(value) for value in outputs]
+        self.outputs = [model.graph.output[position].name for position in self.positions]
 
 
 def load_library(name: str) -> Any:

@@ -27,10 +27,9 @@ def load_session(
     compiled = core.compile_model(core.read_model(file.path), "CPU", config)
 
     def run(feeds: Sequence[Any]) -> Sequence[Any]:
-        given = {name: np.ascontiguousarray(f) if f.ndim else f
-                 for name, f in zip(file.inputs, feeds, strict=True)}  # fmt: skip
-        results = compiled(given)
-        return [np.array(results[name]) for name in file.outputs]
+        # by position: a tensor that two names in a file stand for may have either here
+        results = compiled([np.ascontiguousarray(f) if f.ndim else f for f in feeds])
+        return [np.array(results[position]) for position in file.positions]
 
     return run
 
