@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 import hetu as ht
 from hetu.errors import UnsupportedError, UsageError
@@ -129,6 +128,6 @@ def test_compiled_training_is_uncompiled_training() -> None:
 
 def test_without_compiler_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, _, _, logits, *_ = network()
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     with pytest.raises(UnsupportedError, match="needs a C.. compiler"):
         ht.Executor([ht.exp_op(logits)], compile=True).run(feed_dict={"x": batch(7)[0]})
