@@ -91,6 +91,11 @@ class Executor:
         self._backend = backend
         if backend is not None:
             find_engine(backend, self.device)
+            if self._precision.dtype is not None:
+                raise UsageError(
+                    f"backend={show(backend)} computes in the graph's types; leave out "
+                    f"precision={show(precision)}"
+                )
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(

@@ -21,7 +21,7 @@ def load_session(
     library = load_library("openvino")
     for value in (*inputs, *outputs):
         _check_type(value)
-    file = ModelFile(store, inputs, outputs)
+    file = ModelFile("openvino", store, inputs, outputs)
     core = library.Core()
     config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = core.compile_model(core.read_model(file.path), "CPU", config)
@@ -37,6 +37,6 @@ def load_session(
 def _check_type(value: Value) -> None:
     if not isinstance(value.type, TensorType | None) or value.dtype is STRING:
         raise UnsupportedError(
-            f"{show(value.name)}: openvino takes and gives tensors of numbers, not {value.type}; "
+            f"{show(value.name)}: openvino takes and gives tensors of numbers only; "
             "leave out backend='openvino' to run it on torch"
         )
