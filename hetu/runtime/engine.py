@@ -48,7 +48,7 @@ def find_engine(name: str, device: torch.device) -> Engine:
 
 
 MAX_SESSIONS = 16
-"""So many models, for different fed variables and ranks of feeds, are kept; each has its weights."""
+"""So many models, for different fed variables and ranks of feeds, are kept, with their weights."""
 
 
 @dataclass(slots=True)
