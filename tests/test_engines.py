@@ -176,7 +176,7 @@ def test_models_are_loaded_only_when_needed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("hetu.runtime.engine.MAX_SESSIONS", 2)
     x = ht.placeholder_op("x")
     weight = ht.Variable("w", value=np.ones(3, np.float32))
-    scheduled = ht.mul_byconst_op(x, 1, lambda runs: 1.0)  # a variable that each run sets anew
+    scheduled = ht.mul_byconst_op(x, 1, lambda runs: 5.0)  # changes in runs that train
     scale = scheduled * weight
     executor = ht.Executor([scale], backend="onnxruntime")
 

@@ -431,7 +431,13 @@ EXPORTED = {
 }
 
 
-@pytest.mark.parametrize("spec", list(EXPORTED))
+SLOW = ("distilbert:script", "gpt2:script")
+"""What adds little to the others."""
+
+
+@pytest.mark.parametrize(
+    "spec", [pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW)) for s in EXPORTED]
+)
 def test_what_exporters_write(spec: str, tmp_path: Path) -> None:
     name, exporter = spec.split(":")
     architecture = Case("pretrained", name, exporter).build()

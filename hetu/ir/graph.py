@@ -119,6 +119,11 @@ class Node:
         return f"{self.domain + '.' if self.domain else ''}{self.op_type}-{self.version}"
 
     @property
+    def has_graphs(self) -> bool:
+        """Whether there are graphs among the attributes."""
+        return any(a.kind in ("graph", "graphs") for a in self.attributes.values())
+
+    @property
     def graphs(self) -> Iterator["Graph"]:
         """The graphs among the attributes: branches and loop bodies."""
         for attribute in self.attributes.values():

@@ -13,7 +13,7 @@ def nested_graphs(graph: Graph) -> Iterator[Graph]:
     while pending:
         current = pending.pop()
         yield current
-        pending.extend(inner for node in current.nodes for inner in node.graphs)
+        pending.extend(g for node in current.nodes if node.attributes for g in node.graphs)
 
 
 def captures(graph: Graph) -> tuple[Value, ...]:
@@ -43,15 +43,15 @@ def graph_values(graph: Graph) -> Iterator[Value]:
     yield from graph.value_info
 
 
-def dependencies(node: Node) -> Iterator[Value]:
+def dependencies(node: Node) -> Sequence[Value]:
     """Every value that a node needs: its inputs and what its bodies and its function capture."""
-    for value in node.inputs:
-        if value is not None:
-            yield value
-    for graph in node.graphs:
-        yield from captures(graph)
+    values = [value for value in node.inputs if value is not None]
+    if node.attributes:
+        for graph in node.graphs:
+            values += captures(graph)
     if node.function is not None:
-        yield from node.function.captured
+        values += node.function.captured
+    return values
 
 
 def needed_nodes(outputs: Iterable[Value | None], inputs: Iterable[Value] = ()) -> tuple[Node, ...]:

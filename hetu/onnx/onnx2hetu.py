@@ -8,6 +8,7 @@ from typing import IO, Any
 import onnx
 from google.protobuf.message import DecodeError
 
+from hetu import collector
 from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
@@ -67,6 +68,7 @@ def _bare(values: dict[str, Value]) -> Value | list[Value]:
     return next(iter(values.values())) if len(values) == 1 else list(values.values())
 
 
+@collector.paused()
 def load_onnx(
     source: ModelSource, *, trainable: Trainable = True, strict: bool = True
 ) -> LoadedModel:

@@ -82,7 +82,7 @@ class OnnxSchemas:
         """The type's name, or an input of the node that is of the same type."""
         node = value.node
         known = _type_name(self._types.get(value) or value.type)
-        if known is not None or node is None or any(node.graphs):
+        if known is not None or node is None or node.has_graphs:
             return known
         formal = _formal_of(node, value.index)
         if formal is None:

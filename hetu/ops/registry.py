@@ -120,6 +120,8 @@ class _Registry:
 
 _registry = _Registry()
 _custom = _Registry()
+_newest: dict[tuple[str, str, int], Kernel] = {}
+"""What `find` has found: every pass asks for every node's kernel."""
 
 
 def op(
@@ -141,6 +143,7 @@ def op(
     def register(function: Function) -> Function:
         kernel = read_signature(function, op_type, since, domain, buffers, fixed)
         _registry.add(replace(kernel, body=body))
+        _newest.clear()
         return function
 
     return register
@@ -149,16 +152,23 @@ def op(
 def add_custom(kernel: Kernel) -> None:
     """Let a kernel of a user's go before all others of its operator, functions of models too."""
     _custom.add(kernel)
+    _newest.clear()
 
 
 def find_custom(domain: str, op_type: str, version: int) -> Kernel | None:
     """The newest kernel of a user's that is not newer than `version`, or None."""
-    return _custom.find(domain, op_type, version)
+    return None if not _custom.kernels else _custom.find(domain, op_type, version)
 
 
 def find(domain: str, op_type: str, version: int) -> Kernel | None:
     """The newest kernel that is not newer than `version`, or None; users' go before hetu's own."""
-    return find_custom(domain, op_type, version) or _registry.find(domain, op_type, version)
+    key = (domain, op_type, version)
+    found = _newest.get(key)
+    if found is None:
+        found = find_custom(*key) or _registry.find(*key)
+        if found is not None:
+            _newest[key] = found
+    return found
 
 
 def kernels() -> Iterator[Kernel]:

@@ -48,7 +48,7 @@ def _is_foldable(node: Node, kept_values: Collection[Value]) -> bool:
         and not kernel.is_custom
         and "ctx" not in kernel.reserved
         and all(v is None or (v.constant and v not in kept_values) for v in node.inputs)
-        and not any(node.graphs)
+        and not node.has_graphs
     )
 
 

@@ -119,6 +119,8 @@ def fuse(
     """The graph after one walk from its inputs to its outputs; the values `kept` stay."""
     walk = _Walk(graph, fusions, facts, {*kept, *(v for v in graph.outputs if v is not None)})
     nodes = [new for node in graph.nodes for new in walk.node(node)]
+    if not walk.replaces:
+        return graph, walk.notes
     return prune(walk.values.graph(graph, nodes)), walk.notes
 
 
@@ -130,6 +132,7 @@ class _Walk:
     kept: set[Value]
     values: Substitution = field(default_factory=Substitution)
     notes: list[Note] = field(default_factory=list)
+    replaces: bool = False
     uses: Counter[Value] = field(init=False)
     site: Site = field(init=False)
     by_operator: Mapping[str, list[Fusion]] = field(init=False)
@@ -147,8 +150,11 @@ class _Walk:
     def node(self, original: Node) -> Sequence[Node]:
         """What stands for a node of the old graph."""
         node = self.values.node(original)
-        for old, new in zip(original.outputs, node.outputs, strict=True):
-            self._follow(old, new)
+        if node is not original:
+            for old, new in zip(original.outputs, node.outputs, strict=True):
+                self._follow(old, new)
+        if node.op_type not in self.by_operator:
+            return (node,)
         before: list[Node] = []
         while True:
             found = self._replacement(node)
@@ -177,6 +183,7 @@ class _Walk:
         return None
 
     def _take(self, original: Node, node: Node, found: Replacement) -> None:
+        self.replaces = True
         for gone in (node, *found.covered):
             self.uses.subtract(dependencies(gone))
         self.uses.update(v for new in found.nodes for v in dependencies(new))

@@ -40,7 +40,7 @@ def hoist(graph: Graph, is_worth_it: Callable[[Node], bool]) -> Hoisted:
 
 
 def _is_static(node: Node, ready: set[Value]) -> bool:
-    if node.function is not None or any(node.graphs):
+    if node.function is not None or node.has_graphs:
         return False
     kernel = find(node.domain, node.op_type, node.version)
     if kernel is None or kernel.is_custom or "ctx" in kernel.reserved:

@@ -97,7 +97,7 @@ def _nodes(nodes: Iterable[Node], scope: _Scope) -> Iterator[Node]:
         function = called_function(node)
         if function is not None:
             yield from _call(node, function, scope)
-        elif scope.attributes is None and not any(node.graphs):
+        elif scope.attributes is None and not node.has_graphs:
             yield scope.values.node(node)
         else:
             yield _copied(node, scope)
@@ -127,7 +127,7 @@ def _copied(node: Node, scope: _Scope) -> Node:
 def _attributes(node: Node, scope: _Scope) -> Mapping[str, Attribute]:
     """A node's attributes with references resolved, and without calls in the graphs."""
     attributes = _resolved(node.attributes, scope.attributes)
-    if not any(node.graphs):
+    if not node.has_graphs:
         return attributes
     inner = scope.deeper()
     return with_graphs(attributes, lambda graph: _graph(graph, inner))

@@ -30,6 +30,8 @@ def watched_values(graph: Graph) -> set[Value]:
 def derivatives(graph: Graph) -> int:
     """How often what a graph computes is differentiated at most; 2 stands for more, too."""
     gradients = set(gradient_nodes(graph))
+    if not gradients:
+        return 0
     behind = set(needed_nodes(v for node in gradients for v in node.inputs))
     return min(len(gradients), 2 if gradients & behind else 1)
 
@@ -41,6 +43,8 @@ def watch(graph: Graph, is_differentiated: bool = False) -> Graph:
     are told to record themselves, and what autograd recorded is kept for as long as there are
     several that may need it.
     """
+    if not is_differentiated and not gradient_nodes(graph):
+        return graph
     watcher = _Watcher(graph, is_differentiated)
     return watcher.graph(graph, graph.initializers, is_differentiated)
 
@@ -79,7 +83,7 @@ class _Watcher:
             options = {"create_graph": is_differentiated, "retain_graph": self._retains}
             flags = {name: Attribute("int", int(flag)) for name, flag in options.items()}
             return self._values.copy(node, inputs, {**node.attributes, **flags})
-        if not any(node.graphs):
+        if not node.has_graphs:
             return self._values.node(node)
         attributes = with_graphs(node.attributes, lambda g: self.graph(g, (), is_differentiated))
         return self._values.copy(node, inputs, attributes)

@@ -18,7 +18,7 @@ def evaluate(
     """The outputs of a node, in the runtime's form; `contents` holds its inputs but constants."""
     context = context or Context(training=False)
     with torch.no_grad():
-        if node.function is not None or any(node.graphs):
+        if node.function is not None or node.has_graphs:
             return _compiled(node, contents, context)
         return _called(node, contents, context)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hetu import collector
 from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
 from hetu.passes.facts import Facts
@@ -59,6 +60,7 @@ class Planner:
     compiles: bool = False
     _prepared: Graph | None = field(default=None, init=False)
 
+    @collector.paused()
     def plan(
         self, likes: Sequence[Like | None] | None = None, instrument: Instrument | None = None
     ) -> Plan:
@@ -69,17 +71,18 @@ class Planner:
         if self._prepared is None:
             self._prepared = prepare(self.graph, self.context)
         graph = self._prepared
+        order = derivatives(graph)
         types: dict[Value, TensorType] = {}
         if likes is not None:
-            graph, types = specialize(graph, self._empty(likes), watched_values(graph))
-        order = derivatives(graph)
+            watched = watched_values(graph) if order else ()
+            graph, types = specialize(graph, self._empty(likes), watched)
         is_inference = self.context.training is False and not order
         notes: list[Note] = []
         if self.optimize:
             copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
             facts = Facts(types, is_inference, copies_weights, self.context.training, order)
             for stage in STAGES:
-                graph, found = fuse(graph, stage, facts, watched_values(graph))
+                graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
             graph, found = merge(graph, facts)
             notes += found

@@ -12,12 +12,16 @@ import torch
 from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
+from hetu.ops.registry import find
 from hetu.passes.fold import MAX_GROWN_BYTES, constant
 from hetu.runtime.bind import find_kernel, is_constant
 from hetu.runtime.evaluate import evaluate
 from hetu.types import TensorType, dtype
 
 META = torch.device("meta")
+
+_PLAIN = {"int", "float", "string", "ints", "floats", "strings"}
+"""Kinds of attributes that can be compared by value."""
 
 
 def specialize(
@@ -30,13 +34,14 @@ def specialize(
     decide, so that nothing is known of their results. What depends on `open_values` stays.
     """
     known: dict[Value, Any] = dict(given)
+    ran: dict[object, Sequence[Any]] = {}
     context = Context(training=True, device=META)
     values = Substitution()
     kept: list[Node] = []
     is_open = set(open_values)
     for original in graph.nodes:
         node = values.node(original)
-        results = _run(node, known, context) or ()
+        results = _run_once(node, known, context, ran) or ()
         depends = any(value in is_open for value in dependencies(original))
         if depends:
             is_open.update(value for value in original.outputs if value is not None)
@@ -50,6 +55,47 @@ def specialize(
         known.update((value, result) for value, result in pairs if value is not None)
     types = {v: _type(t) for v, t in known.items() if isinstance(t, torch.Tensor)}
     return values.graph(graph, kept), types
+
+
+def _run_once(
+    node: Node, known: Mapping[Value, Any], context: Context, ran: dict[object, Sequence[Any]]
+) -> Sequence[Any] | None:
+    """What `_run` returns; a node like one that ran, on tensors alike, is not run again.
+
+    Layers repeat, and a run on the meta device costs more than all else that is done to a node.
+    """
+    key = _key(node, known)
+    if key in ran:
+        return ran[key]
+    results = _run(node, known, context)
+    if key is not None and results and all(_is_empty(result) for result in results):
+        ran[key] = results
+    return results
+
+
+def _key(node: Node, known: Mapping[Value, Any]) -> object | None:
+    """All that decides what a node makes of tensors without elements, None where more may."""
+    kernel = find(node.domain, node.op_type, node.version)
+    if node.function is not None or kernel is None or kernel.is_custom:
+        return None
+    if any(attribute.kind not in _PLAIN for attribute in node.attributes.values()):
+        return None
+    inputs: list[object] = []
+    for value in node.inputs:
+        tensor = known.get(value) if value is not None else None
+        if tensor is None:
+            inputs.append(value)
+        elif _is_empty(tensor):
+            like = tuple(tensor.shape), tensor.stride(), tensor.dtype
+            inputs.append((value.dtype if value is not None else None, like))
+        else:
+            return None
+    attributes = tuple((name, a.kind, repr(a.value)) for name, a in node.attributes.items())
+    return id(kernel), attributes, tuple(inputs), len(node.outputs)
+
+
+def _is_empty(result: Any) -> bool:
+    return isinstance(result, torch.Tensor) and result.device.type == "meta"
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hetu.errors import UsageError, show
-from hetu.ir import Schedule, Value, graph_of, graph_values
+from hetu.ir import Value, graph_of, graph_values
 from hetu.ops.kinds import Context
 from hetu.passes.fusion import Explanation
 from hetu.passes.watch import derivatives
@@ -166,14 +166,9 @@ class SubExecutor:
     def _run_in_engine(
         self, runner: EngineRunner, given: dict[Value, Any], advance: bool
     ) -> list[Any]:
-        for value in self.graph.initializers:
-            if isinstance(value.data, Schedule):  # another one in every run: no part of the model
-                given.setdefault(value, self._store[value])
         fed = tuple(value for value in self.graph.initializers if value in given)
         feeds, _ = self._collect(given, fed, advance)
-        results = runner.run(fed, feeds)
-        self._store.count_run(self.graph.initializers)
-        return results
+        return runner.run(fed, feeds)
 
     def source(self, inference: bool | None) -> str:
         """The Python source that runs the graph and all graphs in it, the outermost last."""

@@ -71,7 +71,7 @@ def _carriers(rewrite: Rewrite, old: Signature, new: Signature) -> Iterator[tupl
     of_inputs = set(map(_constraint, formals))
     for value, formal, name in lost_types(rewrite.schemas, node, old, new):
         carrier = _carrier(rewrite, value, formal)
-        if carrier is None or formal.constraint not in of_inputs or any(node.graphs):
+        if carrier is None or formal.constraint not in of_inputs or node.has_graphs:
             rewrite.fail(f"its {formal.name!r} is a {name}, which that version does not take")
         yield formal.constraint, carrier
 

@@ -1,0 +1,142 @@
+"""Plans: one per shape of the feeds, over weights prepared once, which follow every change."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hetu as ht
+from hetu.runtime.plan import MAX_PLANS
+
+SIZE = 256
+"""Products of this size are packed."""
+
+OPTIMIZERS = {
+    "sgd": lambda: ht.optim.SGDOptimizer(0.1),
+    "momentum": lambda: ht.optim.MomentumOptimizer(0.1),
+    "nesterov": lambda: ht.optim.MomentumOptimizer(0.1, nesterov=True),
+    "adagrad": lambda: ht.optim.AdaGradOptimizer(0.1),
+    "adam": lambda: ht.optim.AdamOptimizer(0.1),
+    "adamw": lambda: ht.optim.AdamWOptimizer(0.1),
+    "lamb": lambda: ht.optim.LambOptimizer(0.1),
+}
+
+
+def weight() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32) / 16
+
+
+def rows(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, SIZE)).astype(np.float32)
+
+
+def product(**options: object) -> tuple[ht.Executor, object, object]:
+    """An executor of `x @ w`, and both."""
+    x, w = ht.Variable(name="x", dtype="float32"), ht.Variable(name="w", value=weight())
+    y = ht.matmul_op(x, w)
+    return ht.Executor([y], **options), x, w
+
+
+def assert_product(result: object, x: np.ndarray, w: np.ndarray) -> None:
+    np.testing.assert_allclose(np.asarray(result), x @ w, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_prepared_weights_follow_training(make) -> None:
+    x, w = ht.Variable(name="x", dtype="float32"), ht.Variable(name="w", value=weight())
+    y = ht.matmul_op(x, w)
+    step = make().minimize(ht.op.ReduceMean(y * y))
+    executor = ht.Executor({"train": [step], "validate": [y]})
+    a = rows(64)
+    for _ in range(2):
+        assert_product(executor.run("validate", feed_dict={x: a})[0], a, executor.state_dict()["w"])
+        before = executor.state_dict()["w"].copy()
+        executor.run("train", feed_dict={x: a})
+        assert not np.array_equal(before, executor.state_dict()["w"])
+    assert_product(executor.run("validate", feed_dict={x: a})[0], a, executor.state_dict()["w"])
+    notes = executor.explain("validate")
+    assert any(note.fusion == "linear" and not note.reason for note in notes)
+
+
+def test_prepared_weights_follow_what_is_loaded(tmp_path: Path) -> None:
+    executor, x, _ = product()
+    a = rows(64)
+    executor.run(feed_dict={x: a})
+    executor.load_dict({"w": weight() * 2})
+    assert_product(executor.run(feed_dict={x: a})[0], a, weight() * 2)
+    executor.save(str(tmp_path))
+    executor.load_dict({"w": weight()})
+    executor.run(feed_dict={x: a})
+    executor.load(str(tmp_path))
+    assert_product(executor.run(feed_dict={x: a})[0], a, weight() * 2)
+
+
+def test_fed_weights_are_prepared_for_their_run_alone() -> None:
+    executor, x, w = product()
+    a = rows(64)
+    for factor in (1, 3, 1):
+        feeds = {x: a} if factor == 1 else {x: a, w: weight() * factor}
+        assert_product(executor.run(feed_dict=feeds)[0], a, weight() * factor)
+
+
+def test_weights_written_in_place_are_seen() -> None:
+    executor, x, w = product()
+    a = rows(64)
+    executor.run(feed_dict={x: a})
+    with torch.no_grad():
+        executor.store.own(w).mul_(2)
+    assert_product(executor.run(feed_dict={x: a})[0], a, weight() * 2)
+
+
+def test_more_shapes_than_plans() -> None:
+    executor, x, _ = product()
+    for count in [*range(1, 2 * MAX_PLANS), MAX_PLANS + 4, MAX_PLANS + 4, 1]:
+        a = rows(count)
+        assert_product(executor.run(feed_dict={x: a})[0], a, weight())
+    (plans,) = executor.subexecutor["default"]._plans.values()
+    assert len(plans._by_shapes) == MAX_PLANS
+
+
+def test_equal_inputs_give_equal_bits() -> None:
+    """Results do not depend on what ran before."""
+    executor, x, _ = product()
+    a = rows(32)
+    first = executor.run(feed_dict={x: a})[0].asnumpy()
+    executor.run(feed_dict={x: rows(7)})
+    fresh, y, _ = product()
+    fresh.run(feed_dict={y: rows(5)})
+    for run in (executor.run(feed_dict={x: a}), fresh.run(feed_dict={y: a})):
+        np.testing.assert_array_equal(run[0].asnumpy(), first)
+
+
+def test_results_are_the_callers_own() -> None:
+    """What is computed from weights alone is kept, and handed out as a copy."""
+    w = ht.Variable(name="w", value=weight())
+    executor = ht.Executor([ht.op.Transpose(w), ht.op.Transpose(w) * 2.0])
+    for _ in range(2):
+        one, two = (r.asnumpy() for r in executor.run())
+        np.testing.assert_array_equal(one, weight().T)
+        np.testing.assert_array_equal(two, weight().T * 2)
+        one[:], two[:] = 0, 0
+
+
+def test_shapes_are_no_part_of_the_source() -> None:
+    """Shape arithmetic is done once for feeds of a shape."""
+    x = ht.Variable(name="x", dtype="float32")
+    size = ht.op.Gather(ht.op.Shape(x), np.int64([0]))
+    y = ht.op.Reshape(ht.op.Relu(x), ht.op.Concat(size, np.int64([-1]), axis=0))
+    executor = ht.Executor([y])
+    for count in (2, 3):
+        a = np.random.default_rng(count).normal(size=(count, 2, 3)).astype(np.float32)
+        (result,) = executor.run(feed_dict={x: a})
+        np.testing.assert_array_equal(result.asnumpy(), np.maximum(a, 0).reshape(count, 6))
+        assert "shape_" not in executor.source().replace("reshape_", "")
+
+
+def test_without_optimization_every_node_runs() -> None:
+    executor, x, _ = product(optimize=False)
+    a = rows(64)
+    assert_product(executor.run(feed_dict={x: a})[0], a, weight())
+    assert "mat_mul" in executor.source()
+    assert not executor.explain()
