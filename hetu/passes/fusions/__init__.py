@@ -25,13 +25,14 @@ from hetu.passes.fusions.norms import (
     rms_norm,
     shifted_layer_norm,
 )
+from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
         gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
-        shifted_layer_norm, attention, flattened, embeddings,
+        shifted_layer_norm, attention, flattened, embeddings, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,

@@ -24,19 +24,29 @@ def convolution(node: Node, site: Site) -> Outcome:
         return "only weights of two or three spatial axes gain from it"
     if site.facts.dtype(_source(weight)) is not FLOAT32:
         return f"the weight is {site.facts.dtype(_source(weight))}"
-    placed = _windows(node, kernel, site.facts.shape(x))
-    if placed is None or not placed.is_symmetric:
-        return "the padding differs before and after, or depends on the input's size"
+    shape = site.facts.shape(x)
+    placed = placed_windows(node, kernel, shape)
+    if placed is None:
+        return "the padding depends on the input's size"
+    before, pads = _split(placed)
     geometry = {
-        "pads": placed.begin, "strides": placed.strides, "dilations": placed.dilations,
+        "pads": pads, "strides": placed.strides, "dilations": placed.dilations,
         "group": argument(node, "group"),
     }  # fmt: skip
-    shape = site.facts.shape(x)
+    if shape is not None:
+        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
     layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
-    fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
+    fresh = make_fused("Conv", inputs, node.outputs[0], {**geometry, "before": before})
     return Replacement([packed, fresh], fresh.outputs)
+
+
+def _split(placed: Windows) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """The padding that goes before the convolution, all or none, and the convolution's own."""
+    if placed.is_symmetric:
+        return None, placed.begin
+    return (*placed.begin, *placed.end), (0,) * placed.rank
 
 
 def _is_static(weight: Value) -> bool:
@@ -59,7 +69,10 @@ def _kernel_shape(weight: Value, site: Site) -> tuple[int, ...] | None:
     return None if shape is None or 0 in shape else shape[2:]
 
 
-def _windows(node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None) -> Windows | None:
+def placed_windows(
+    node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None
+) -> Windows | None:
+    """The windows of a convolution; None where its padding depends on a size that is not known."""
     auto_pad = argument(node, "auto_pad")
     if auto_pad in ("SAME_UPPER", "SAME_LOWER") and shape is None:
         return None
