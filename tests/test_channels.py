@@ -63,3 +63,38 @@ def test_zeros_that_are_a_result() -> None:
     make = lambda: load(body, IMAGE, "float y, float a", w=normal(4, 3, 3, 3))  # noqa: E731
     notes = check(make, {"x": normal(2, 3, 7, 6)})
     assert "used elsewhere" in reasons(notes, "pad")[0]
+
+
+AFFINE = [
+    ("c = Conv(x, w) m = Mul(c, s) a = Add(m, t) y = Relu(a)", (4, 3, 2, 2), (4, 1, 1), 2),
+    ("c = Conv(x, w, b) m = Mul(s, c) a = Sub(m, t) y = Relu(a)", (4, 3, 2, 2), (1, 4, 1, 1), 2),
+    ("c = Conv<group = 3>(x, w) m = Add(c, s) y = Div(m, t)", (6, 1, 2, 2), (6, 1, 1), 2),
+    ("c = ConvTranspose(x, w) m = Mul(c, s) y = Add(t, m)", (3, 4, 2, 2), (4, 1, 1), 2),
+    ("c = Conv(x, w) m = Mul(c, s) y = Add(m, t)", (5, 3, 2, 2), (5,), 0),
+    ("c = Conv(x, w) m = Mul(c, s) y = Add(m, t)", (4, 3, 2, 2), (1, 1), 0),
+    ("c = Conv(x, w) m = Div(s, c) y = Sub(t, m)", (4, 3, 2, 2), (4, 1, 1), 0),
+    ("c = Conv(x, w) m = Mul(c, s) n = Add(m, t) y = Div(n, c)", (4, 3, 2, 2), (4, 1, 1), 0),
+    ("c = MatMul(x, w) m = Mul(c, s) y = Add(m, t)", (6, 5), (5,), 1),
+    ("c = MatMul(x, w) m = Mul(c, s) y = Add(m, t)", (3, 6, 5), (5,), 0),
+    ("c = MatMul(x, w) m = Mul(c, s) y = Add(m, t)", (6, 5), (7, 1), 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "weight", "parameter", "count"), AFFINE)
+def test_factors_and_summands_of_channels(
+    body: str, weight: tuple[int, ...], parameter: tuple[int, ...], count: int
+) -> None:
+    weights = {"w": normal(*weight), "s": 2 + np.abs(normal(*parameter, seed=1))}
+    weights |= {"t": 2 + np.abs(normal(*parameter, seed=2))}
+    weights |= {"b": normal(4)} if "b)" in body else {}
+    notes = check(lambda: load(body, IMAGE, "float y", **weights), {"x": normal(2, 3, 7, 6)})
+    assert fused(notes, "channel affine") == count
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_factors_of_a_large_product(transposed: int) -> None:
+    body = f"c = Gemm<transB = {transposed}>(x, w, b) m = Mul(c, s) y = Relu(m)"
+    weights = {"w": normal(256, 256) / 16, "b": normal(256), "s": normal(1, 256, seed=1)}
+    make = lambda: load(body, "float[64, 256] x", "float y", **weights)  # noqa: E731
+    notes = check(make, {"x": normal(64, 256)})
+    assert fused(notes, "channel affine") == fused(notes, "linear activation") == 1

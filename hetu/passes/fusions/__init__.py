@@ -6,6 +6,7 @@ single ONNX operators, those of the second join these with their neighbours.
 
 from hetu.passes.fusion import Fusion
 from hetu.passes.fusions.activation import gelu, hard_swish, mish, silu
+from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
@@ -31,7 +32,7 @@ from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, t
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
-        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
+        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm, channel_affine,
         shifted_layer_norm, attention, flattened, embeddings, pad,
     ),
     (
