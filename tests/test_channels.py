@@ -1,9 +1,12 @@
 """Convolutions and products with what exporters put around them, and transposes between them."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
-from tests.test_fusions import check, fused, load, normal, reasons
+from tests.test_fusions import check, fused, load, normal, reasons, run
 
 IMAGE = "float[2, 3, 7, 6] x"
 
@@ -15,7 +18,7 @@ IMAGE = "float[2, 3, 7, 6] x"
 @pytest.mark.parametrize("group", [1, 3])
 def test_convolutions_padded_unevenly(settings: str, group: int) -> None:
     body = f"c = Conv<{settings}, group = {group}>(x, w, b) y = Relu(c)"
-    weights = {"w": normal(6, 3 // group, 3, 4), "b": normal(6)}
+    weights: dict[str, Any] = {"w": normal(6, 3 // group, 3, 4), "b": normal(6)}
     notes = check(lambda: load(body, IMAGE, "float y", **weights), {"x": normal(2, 3, 7, 6)})
     assert fused(notes, "convolution") == fused(notes, "convolution activation") == 1
 
@@ -84,7 +87,7 @@ AFFINE = [
 def test_factors_and_summands_of_channels(
     body: str, weight: tuple[int, ...], parameter: tuple[int, ...], count: int
 ) -> None:
-    weights = {"w": normal(*weight), "s": 2 + np.abs(normal(*parameter, seed=1))}
+    weights: dict[str, Any] = {"w": normal(*weight), "s": 2 + np.abs(normal(*parameter, seed=1))}
     weights |= {"t": 2 + np.abs(normal(*parameter, seed=2))}
     weights |= {"b": normal(4)} if "b)" in body else {}
     notes = check(lambda: load(body, IMAGE, "float y", **weights), {"x": normal(2, 3, 7, 6)})
@@ -94,7 +97,71 @@ def test_factors_and_summands_of_channels(
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_factors_of_a_large_product(transposed: int) -> None:
     body = f"c = Gemm<transB = {transposed}>(x, w, b) m = Mul(c, s) y = Relu(m)"
-    weights = {"w": normal(256, 256) / 16, "b": normal(256), "s": normal(1, 256, seed=1)}
+    weights: dict[str, Any] = {
+        "w": normal(256, 256) / 16,
+        "b": normal(256),
+        "s": normal(1, 256, seed=1),
+    }
     make = lambda: load(body, "float[64, 256] x", "float y", **weights)  # noqa: E731
     notes = check(make, {"x": normal(64, 256)})
     assert fused(notes, "channel affine") == fused(notes, "linear activation") == 1
+
+
+def between(body: str) -> str:
+    """Two convolutions on channels first, with `a` to `b` between them on channels last."""
+    return f"""
+        c = Conv(x, w) a = Transpose<perm = [0, 2, 3, 1]>(c) d = Relu(c)
+        e = Transpose<perm = [0, 2, 3, 1]>(d) {body}
+        f = Transpose<perm = [0, 3, 1, 2]>(b) y = Conv(f, v)
+    """
+
+
+CHAINS = {
+    "b = Relu(a)": 0,
+    "s = Sigmoid(a) b = Mul(s, a)": 0,
+    "g = Add(a, t) b = Elu(g)": 0,
+    "k = Constant<value = float{2.0}>() g = Sub(k, a) b = Tanh(g)": 0,
+    "g = Add(a, e) b = Relu(g)": 0,
+    "b = Concat<axis = -1>(a, e)": 0,
+    "b = Concat<axis = 1>(a, e)": 0,
+    "p = Constant<value_ints = [0, 1, 0, 0, 0, 2, 1, 0]>() b = Pad(a, p)": 0,
+    "i = Constant<value_ints = [1, 2]>() m = ReduceMean(a, i) b = Relu(m)": 0,
+    "b = Softmax<axis = -1>(a)": 2,
+    "b = BatchNormalization(a, q, q, q, q)": 2,
+}
+
+
+@pytest.mark.parametrize("body", list(CHAINS))
+def test_transposes_between_convolutions(body: str) -> None:
+    channels = 8 if "axis = -1>(a" in body else 4
+    weights = {"w": normal(4, 3, 2, 2), "v": normal(2, channels, 1, 1), "t": normal(4)}
+    weights |= {"q": 1 + np.abs(normal(5))}
+    if "Softmax" in body:
+        weights["v"] = normal(2, 4, 1, 1)
+    used: dict[str, Any] = {n: w for n, w in weights.items() if n in "wv" or f", {n}" in body}
+    make = lambda: load(between(body), "float[2, 3, 6, 5] x", "float y", **used)  # noqa: E731
+    check(make, {"x": normal(2, 3, 6, 5)})
+    executor, _ = run(make, {"x": normal(2, 3, 6, 5)}, True)
+    assert executor.source().count("= transpose_") == CHAINS[body]
+
+
+@pytest.mark.parametrize("axes", ["[1, 2]", "[3]", "[0, 2]"])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_means_of_channels_last(axes: str, keepdims: int) -> None:
+    body = f"""
+        a = Transpose<perm = [0, 2, 3, 1]>(x) i = Constant<value_ints = {axes}>()
+        y = ReduceMean<keepdims = {keepdims}>(a, i)
+    """
+    notes = check(lambda: load(body, IMAGE, "float y"), {"x": normal(2, 3, 7, 6)})
+    assert fused(notes, "sink") == 1
+
+
+def test_summands_that_name_their_axis() -> None:
+    """Before opset 7, a vector is added along the axis that an attribute names."""
+    for between in ("", "Transpose<perm = [0, 2, 3, 1]>(d) "):
+        end = f"c = {between}" if between else "c = Identity(d) "
+        body = f"d = Conv(x, w) {end} y = Add<broadcast = 1, axis = 2>(c, s)"
+        weights: dict[str, Any] = {"w": normal(4, 3, 4, 3), "s": normal(4)}
+        make = partial(load, body, IMAGE, "float y", 6, **weights)
+        notes = check(make, {"x": normal(2, 3, 7, 6)}, trains=False)
+        assert not fused(notes, "channel affine") + fused(notes, "sink")

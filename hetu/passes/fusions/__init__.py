@@ -28,12 +28,13 @@ from hetu.passes.fusions.norms import (
 )
 from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
+from hetu.passes.fusions.sink import sink
 
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
-        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm, channel_affine,
-        shifted_layer_norm, attention, flattened, embeddings, pad,
+        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias,
+        batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,

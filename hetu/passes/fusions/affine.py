@@ -18,7 +18,7 @@ _OPPOSITES = {"Add": None, "Sub": "Neg", "Mul": None, "Div": "Reciprocal"}
 @fusion(*_OPPOSITES, inference_only=True)
 def channel_affine(node: Node, site: Site) -> Outcome:
     """A factor or a summand of each channel."""
-    if not is_onnx(node, *_OPPOSITES):
+    if not is_onnx(node, *_OPPOSITES) or "broadcast" in node.attributes:
         return None
     orders = (node.inputs, node.inputs[::-1])[: 1 if _OPPOSITES[node.op_type] else 2]
     for value, parameter in orders:
