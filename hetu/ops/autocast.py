@@ -12,8 +12,13 @@ _LOW = (torch.float16, torch.bfloat16)
 
 def outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Where values on a device are computed in the types that they have."""
-    is_on = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if is_on else nullcontext()
+    return torch.autocast(device.type, enabled=False) if is_on(device) else nullcontext()
+
+
+def is_on(device: torch.device) -> bool:
+    """Whether autocast lowers types on a device; not all of torch's devices know of it."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def exactly(function: Callable[..., torch.Tensor], *operands: torch.Tensor) -> torch.Tensor:
@@ -32,5 +37,4 @@ def together(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 def raised(x: torch.Tensor) -> torch.Tensor:
     """`x`, in float32 where autocast lowered it: so losses are computed, whatever the device."""
-    is_lowered = x.dtype in _LOW and torch.is_autocast_enabled(x.device.type)
-    return x.float() if is_lowered else x
+    return x.float() if x.dtype in _LOW and is_on(x.device) else x

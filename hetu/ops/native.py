@@ -99,7 +99,7 @@ def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
     """A weight (outputs, inputs) for `linear` on about so many rows."""
     if not is_packable(weight):
         return weight.contiguous()
-    return _ONEDNN._reorder_linear_weight(weight.contiguous(), rows)
+    return _ONEDNN._reorder_linear_weight(weight, rows)
 
 
 def linear(

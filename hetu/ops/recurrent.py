@@ -126,10 +126,19 @@ def fused(run: Callable[..., States], layer: Layer, order: Ints) -> tuple[Tensor
 
     On the CPU in the layer's own type: autocast lowers half of what the kernels there take.
     """
+    if layer.x.is_meta:
+        return _shaped(layer)
     if layer.x.device.type != "cpu":
         return _fused(run, layer, order)
     with outside_autocast(layer.x.device):
         return _fused(run, layer.in_one_type(), order)
+
+
+def _shaped(layer: Layer) -> tuple[Tensor, States]:
+    """What a layer makes on the meta device, where torch's kernels go step by step for nothing."""
+    time, batch = layer.x.shape[:2]
+    y = layer.x.new_empty(time, layer.directions, batch, layer.r.shape[-1])
+    return y, tuple(map(torch.empty_like, layer.states))
 
 
 def _fused(run: Callable[..., States], layer: Layer, order: Ints) -> tuple[Tensor, States]:
@@ -186,6 +195,8 @@ def stepped(
     layer: Layer, make_cell: Callable[[int, Tensor, Tensor | None], Cell]
 ) -> tuple[Tensor, States]:
     """The layer by a cell per direction, made of its number, recurrent weights and bias."""
+    if layer.x.is_meta:
+        return _shaped(layer)
     outputs, finals = [], []
     for d in range(layer.directions):
         bias_w, bias_r = (None, None) if layer.b is None else layer.b[d].chunk(2)

@@ -14,6 +14,7 @@ from hetu.random import next_seed
 from hetu.runtime.checkpoint import Training, load_checkpoint, save_checkpoint
 from hetu.runtime.device import Placement, torch_device
 from hetu.runtime.engine import find_engine
+from hetu.runtime.heap import keep_freed_memory
 from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.precision import Precision
@@ -39,7 +40,7 @@ class Executor:
     (dropout, batch statistics), others in inference mode; `inference` overrides this, and
     `inference=None` leaves it to what the file says of each node. `ctx` is the device, `seed` makes
     initial values and random operators reproducible. Without `optimize`, every node runs as it
-    stands in the graph.
+    stands in the graph; with it, the process also keeps freed memory (`runtime.heap`).
 
     `precision` is what is computed in: "fp32", the types that the graph states; "bf16" or "fp16",
     mixed precision by torch's autocast, which lowers products and convolutions, as without
@@ -86,6 +87,8 @@ class Executor:
         self.store = ParameterStore(variables, self.device, np.random.default_rng(self.seed))
         self._preparer = Preparer(self.store, self.device)
         self._optimize = optimize
+        if optimize and self.device.type == "cpu":
+            keep_freed_memory()
         self._compile = compile
         self._backend = backend
         if backend is not None:

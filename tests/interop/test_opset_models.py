@@ -65,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.xdist_group("tensorflow")
+@pytest.mark.verifies("opset conversion", exporter="tf2onnx, Keras")
 @pytest.mark.parametrize("name", TENSORFLOW)
 def test_models_of_tensorflow(name: str, folder: Path, tmp_path: Path) -> None:
     model, arrays = onnx.load(folder / f"{name}.onnx"), np.load(folder / f"{name}.npz")
@@ -83,6 +84,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.verifies("opset conversion", exporter="skl2onnx")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 def test_models_of_sklearn(estimator: Any, tmp_path: Path) -> None:
