@@ -69,8 +69,12 @@ def test_opsets(exported: Exported, opset: int, tmp_path: Path) -> None:
     """The oldest and the newest opset that exports lead to, in ONNX Runtime."""
     model, feeds = load_onnx(exported.path), exported.feeds(exported.architecture.inputs)
     inputs, outputs = list(model.inputs.values()), list(model.outputs.values())
-    path = tmp_path / "converted.onnx"
-    hetu2onnx.export(ht.Executor(outputs), inputs, outputs, path, opset=opset)
+    path, executor = tmp_path / "converted.onnx", ht.Executor(outputs)
+    if opset < 16 and any(node.op_type == "GridSample" for node in exported.proto.graph.node):
+        with pytest.raises(ht.UnsupportedError, match="GridSample 16 -> 15"):
+            hetu2onnx.export(executor, inputs, outputs, path, opset=opset)
+        pytest.skip("GridSample has no form before opset 16")
+    hetu2onnx.export(executor, inputs, outputs, path, opset=opset)
     onnx.checker.check_model(str(path), full_check=True)
     wanted = session(exported.path).run(None, feeds)
     compare(session(path).run(None, feeds), wanted, rtol=1e-3, atol=1e-5)
