@@ -46,10 +46,8 @@ class Plan:
 class Planner:
     """Makes the plans of one graph in one mode; `optimize` says whether passes change it.
 
-    `compiles` says whether torch.compile takes its source, which then packs no weights.
-
-    A plan for every input is made at once; for feeds of shapes that are seen again, one for these
-    shapes alone, in which shapes are constants.
+    `compiles` says whether torch.compile takes its source, which then packs no weights. A plan is
+    for every input, or for feeds of certain shapes alone: in these, shapes are constants.
     """
 
     graph: Graph
