@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetu.convert import to_numpy
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
 from hetu.passes.fusion import Explanation
@@ -183,7 +184,7 @@ class Executor:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The variables' values by name."""
-        return {n: t.detach().cpu().numpy() for n, t in self.store.state_dict().items()}
+        return {name: to_numpy(tensor) for name, tensor in self.store.state_dict().items()}
 
     def load_dict(self, state: Mapping[str, Any]) -> None:
         """Take over values by name; names that the graph does not have are passed over."""
