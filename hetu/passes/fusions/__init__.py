@@ -11,7 +11,6 @@ from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.embeddings import embeddings
-from hetu.passes.fusions.layout import channels_last
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -38,6 +37,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,
-        convolution, convolution_activation, convolution_plus, channels_last,
+        convolution, convolution_activation, convolution_plus,
     ),
 )  # fmt: skip
