@@ -95,6 +95,11 @@ def is_packable(weight: Tensor) -> bool:
     )
 
 
+def _dense(bias: Tensor | None) -> Tensor | None:
+    """A bias in one piece of memory: oneDNN's operators read it so, whatever its strides say."""
+    return None if bias is None else bias.contiguous()
+
+
 def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
     """A weight (outputs, inputs) for `linear` on about so many rows."""
     if not is_packable(weight):
@@ -111,14 +116,14 @@ def linear(
         return function(linear(x, weight, bias, ""), *numbers)
     if not (weight.is_mkldnn or is_packable(weight)):
         return function(F.linear(x, weight, bias), *numbers)
-    return _ONEDNN._linear_pointwise(x, weight, bias, name, numbers, algorithm)
+    return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
     if not (weight.is_mkldnn or is_packable(weight)):
         return F.linear(x, weight, bias) + other
-    return _ONEDNN._linear_pointwise.binary(x, other, weight, bias, "add")
+    return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
 
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -166,7 +171,7 @@ def convolution(
             x, weight, bias, strides, pads, dilations, False, (0,) * len(pads), groups
         )
         return function(y if other is None else y + other, *numbers)
-    x = ordered(x, weight)
+    x, bias = ordered(x, weight), _dense(bias)
     if other is None:
         return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
     if other.shape != (x.shape[0], *other.shape[1:]):

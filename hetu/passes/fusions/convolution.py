@@ -36,7 +36,7 @@ def convolution(node: Node, site: Site) -> Outcome:
     }  # fmt: skip
     if shape is not None:
         shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
-    layout = {**geometry, "packs": False, "like_shape": shape}
+    layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
     fresh = make_fused("Conv", inputs, node.outputs[0], {**geometry, "before": before})

@@ -1,0 +1,75 @@
+"""torch's private operators compute what the public ones do, wherever their operands lie."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+import hetu as ht
+from hetu.ops import native
+
+GEOMETRY = (1, 1), (1, 1), (1, 1), 1
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + shape[-1]))
+
+
+def placed(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Tensors of this shape: dense, with gaps, with axes exchanged, and one number expanded."""
+    yield tensor
+    spread = torch.full([2 * size for size in tensor.shape], torch.nan)
+    part = spread[(slice(None, None, 2),) * tensor.ndim]
+    part.copy_(tensor)
+    yield part
+    yield tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor
+    yield tensor[(slice(0, 1),) * tensor.ndim].expand(tensor.shape)
+
+
+def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("operand", ["x", "bias", "other"])
+def test_products(operand: str, packs: bool) -> None:
+    operands = {"x": random(16, 512), "bias": random(256), "other": random(16, 256)}
+    weight = random(256, 512) / 16
+    taken = native.pack_linear(weight, 16) if packs else weight
+    for variant in placed(operands[operand]):
+        given = {**operands, operand: variant}
+        x, bias, other = given["x"], given["bias"], given["other"]
+        expected = F.linear(x, weight, bias)
+        assert_close(native.linear(x, taken, bias, ""), expected)
+        assert_close(native.linear_plus(x, other, taken, bias), expected + other)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("operand", ["x", "bias", "other"])
+def test_convolutions(operand: str, packs: bool) -> None:
+    operands = {"x": random(2, 8, 12, 12), "bias": random(16), "other": random(2, 16, 12, 12)}
+    weight = random(16, 8, 3, 3) / 8
+    taken = native.pack_convolution(weight, *GEOMETRY, (2, 8, 12, 12)) if packs else weight
+    for variant in placed(operands[operand]):
+        given = {**operands, operand: variant}
+        x, bias, other = given["x"], given["bias"], given["other"]
+        expected = F.conv2d(x, weight, bias, 1, 1)
+        assert_close(native.convolution(x, taken, bias, GEOMETRY, "", None), expected)
+        summed = native.convolution(x, taken, bias, GEOMETRY, "Relu", other)
+        assert_close(summed, torch.relu(expected + other))
+
+
+def test_a_bias_that_a_graph_expands() -> None:
+    """One number, expanded, is what exporters write for the bias that a normalization leaves over."""
+    x = ht.Variable(name="x", dtype="float32")
+    w = ht.Variable(name="w", value=random(256, 512).numpy())
+    number = ht.Variable(name="number", value=np.float32([3]))
+    y = ht.op.Gemm(x, w, ht.op.Expand(number, np.int64([256])), transB=1)
+    executor = ht.Executor([y])
+    a = random(64, 512).numpy()
+    for _ in range(3):
+        (result,) = executor.run(feed_dict={x: a}, convert_to_numpy_ret_vals=True)
+        np.testing.assert_allclose(result, a @ random(256, 512).numpy().T + 3, rtol=1e-3, atol=1e-3)
+    assert any(note.fusion == "linear" and not note.reason for note in executor.explain())
