@@ -62,7 +62,7 @@ def test_convolutions(operand: str, packs: bool) -> None:
 
 
 def test_a_bias_that_a_graph_expands() -> None:
-    """One number, expanded, is what exporters write for the bias that a normalization leaves over."""
+    """Exporters write one number, expanded, for the bias that a normalization leaves over."""
     x = ht.Variable(name="x", dtype="float32")
     w = ht.Variable(name="w", value=random(256, 512).numpy())
     number = ht.Variable(name="number", value=np.float32([3]))
