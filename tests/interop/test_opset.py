@@ -27,8 +27,8 @@ from tests.support.examples import Call, Random, find_example
 from tests.test_versions import CALLS, NOT_IMPLEMENTED, build, feeds, options, run, versions
 
 ABSENT = frozenset({
-    "DeformConv", "GridSample", "ImageDecoder", "Optional", "OptionalGetElement",
-    "OptionalHasElement", "RegexFullMatch", "StringConcat", "StringSplit",
+    "ImageDecoder", "Optional", "OptionalGetElement", "OptionalHasElement", "RegexFullMatch",
+    "StringConcat", "StringSplit",
 })  # fmt: skip
 """Operators that nothing stands for in opsets before their first."""
 
@@ -39,7 +39,6 @@ NO_FORM = {
     "CumProd": (26, "'axis' is computed"),
     "DFT": (20, "'axis' is computed|last size"),
     "DequantizeLinear": (21, "does not take"),
-    "GridSample": (20, "volumes"),
     "Identity": (14, "does not take"),
     "OptionalGetElement": (14, "Identity 14 -> 13: .* does not take"),
     "Resize": (19, "half_pixel_symmetric|antialias"),
@@ -344,6 +343,26 @@ def test_computed_shapes_with_zeros(
     session = onnxruntime.InferenceSession(converted.SerializeToString())
     (result,) = session.run(None, {**feeds, "shape": np.array(shape, np.int64)})
     np.testing.assert_array_equal(result, feeds["x"].reshape(shape))
+
+
+def test_images_are_sampled_far_away_and_nowhere(tmp_path: Path) -> None:
+    """Coordinates that floats cannot add 1 to, and grids and batches without elements."""
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 16]>
+    g (float[N, C, H, W] x, float[N, P, Q, 2] grid) => (float[N, C, P, Q] y)
+    { y = GridSample <padding_mode = "border"> (x, grid) }""")
+    proto = convert(model, 13, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    x = np.float32([[1, 2], [3, 4]]).reshape(1, 1, 2, 2)
+    grid = np.float32([[1e30, -1], [-1e30, 1], [np.inf, 0]]).reshape(1, 1, 3, 2)
+    (y,) = session.run(None, {"x": x, "grid": grid})
+    np.testing.assert_array_equal(y, np.float32([2, 3, 3]).reshape(1, 1, 1, 3))
+    for shape, points in (
+        ((0, 3, 2, 2), (0, 2, 1)),
+        ((2, 0, 2, 2), (2, 2, 1)),
+        ((1,) * 4, (1, 0, 2)),
+    ):
+        feeds = {"x": np.zeros(shape, np.float32), "grid": np.zeros((*points, 2), np.float32)}
+        assert session.run(None, feeds)[0].shape == (*shape[:2], *points[1:])
 
 
 def test_integers_are_quantized_by_a_float(tmp_path: Path) -> None:
