@@ -52,6 +52,7 @@ def settle_versions(
         _imports(f, opsets, sources, not wanted) for f in functions
     ):
         return Settled(opsets, graph, {function: function for function in functions})
+    opsets.setdefault("", DEFAULT_OPSET)  # nodes beside those of other domains are made of ai.onnx
     conversion = Conversion(opsets, OnnxSchemas(types))
     graph = conversion.graph(graph)
     pairs = [(function, conversion.function(function)) for function in functions]

@@ -32,7 +32,7 @@ class InconvertibleError(Exception):
 class Rewrite:
     """One step of one node, from the signature `old` to `new` (None: it does not exist there).
 
-    New nodes are made for opset `version` of the node's domain.
+    The node goes on at opset `version` of its domain; beside it, ai.onnx is at `opset`.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Rewrite:
         new: Signature | None,
         schemas: Schemas,
         used: Sequence[bool],
+        opset: int,
     ) -> None:
         self.node = node
         self.version = version
@@ -51,10 +52,13 @@ class Rewrite:
         self.schemas = schemas
         self.nodes: list[Node] = []
         self._used = used
+        self._opset = opset if short_domain(node.domain) else version
 
     def inner(self) -> "Rewrite":
         """Another list of nodes, for a graph inside one of these."""
-        return Rewrite(self.node, self.version, self.old, self.new, self.schemas, self._used)
+        return Rewrite(
+            self.node, self.version, self.old, self.new, self.schemas, self._used, self._opset
+        )
 
     # What the node has
 
@@ -129,16 +133,20 @@ class Rewrite:
         *inputs: Operand,
         outputs: int = 1,
         version: int | None = None,
+        domain: str = "",
         **attributes: Any,
     ) -> Any:
-        """A new node's output, or the tuple of its `outputs`; attributes that are None go."""
+        """A new node's output, or the tuple of its `outputs`; attributes that are None go.
+
+        Nodes of another domain than ai.onnx are at the version of the node itself.
+        """
         given = {name: as_attribute(a) for name, a in attributes.items() if a is not None}
         node = Node(
             op_type,
             _trimmed(map(as_value, inputs)),
             given,
-            domain=self.node.domain,
-            version=version or self.version,
+            domain=domain,
+            version=version or (self.version if domain else self._opset),
             name=f"{self.node.name}/{op_type}" if self.node.name else "",
         )
         values = self._add(node, [True] * outputs)
@@ -181,7 +189,7 @@ class Rewrite:
     def results(self, results: Value | Sequence[Value | None]) -> Sequence[Value | None]:
         """Results of a rule as outputs of different new nodes."""
         values = [results] if isinstance(results, Value) else results
-        return as_outputs(values, self.nodes, self.version)
+        return as_outputs(values, self.nodes, self._opset)
 
     def constant(self, content: object, element: DType) -> Value:
         """A constant of a type."""
@@ -193,7 +201,7 @@ class Rewrite:
         """A function's argument, which an attribute refers to, as a value."""
         attribute = self.node.attributes[name]
         content: dict[str, Any] = {f"value_{attribute.kind}": attribute}
-        return self.op("Constant", version=max(self.version, 12), **content)
+        return self.op("Constant", version=max(self._opset, 12), **content)
 
     def fail(self, reason: str) -> NoReturn:
         """Say that there is no form in the other version."""

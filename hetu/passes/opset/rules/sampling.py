@@ -41,7 +41,7 @@ def grid_sample_of_images(rewrite: Rewrite) -> Results:
 
 @down("GridSample", 16)
 def grid_sample_gathered(rewrite: Rewrite) -> Results:
-    mode = rewrite.attribute("mode", "bilinear")
+    mode: str = rewrite.attribute("mode", "bilinear")
     return _sampled_by_grid(rewrite, _NEW_MODES.get(mode, mode))
 
 
@@ -59,7 +59,7 @@ def _sampled_by_grid(rewrite: Rewrite, mode: str) -> Value:
         positions = rewrite.op("Mul", share, rewrite.op("Sub", sizes, one))
     else:
         positions = rewrite.op("Sub", rewrite.op("Mul", share, sizes), half)
-    padding = rewrite.attribute("padding_mode", "zeros")
+    padding: str = rewrite.attribute("padding_mode", "zeros")
     y = _Sampler(rewrite, element, axes, mode, padding, is_aligned).sample(x, positions, axes + 1)
     return rewrite.cast(y, rewrite.dtype(x))
 
