@@ -1,4 +1,4 @@
-"""Values at computed positions: GridSample, and DeformConv as a product over them."""
+"""Values at computed positions: GridSample, AffineGrid, and DeformConv as a product over them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +62,54 @@ def _sampled_by_grid(rewrite: Rewrite, mode: str) -> Value:
     padding: str = rewrite.attribute("padding_mode", "zeros")
     y = _Sampler(rewrite, element, axes, mode, padding, is_aligned).sample(x, positions, axes + 1)
     return rewrite.cast(y, rewrite.dtype(x))
+
+
+@down("AffineGrid", 20)
+def affine_grid(rewrite: Rewrite) -> Results:
+    """Sums over the axes of coordinates, from -1 to 1, by the matrix's columns.
+
+    Of the operator's body ONNX Runtime refuses the ranges, whose ends are lists of one.
+    """
+    theta, size = rewrite.given(0), rewrite.given(1)
+    axes = _grid_axes(rewrite)
+    element = rewrite.dtype(theta)
+    work = element if element.bits >= FLOAT32.bits else FLOAT32
+    theta = rewrite.cast(theta, work)
+    columns = [
+        rewrite.op("Unsqueeze", rewrite.op("Gather", theta, np.int64(i), axis=2), _between(1, axes))
+        for i in range(axes + 1)
+    ]
+    grid = columns[axes]
+    for axis in range(axes):
+        count = rewrite.op("Gather", size, np.int64(2 + axis))
+        places = _coordinates(rewrite, rewrite.cast(count, INT64), work)
+        places = rewrite.op("Unsqueeze", places, _between(1, axes - axis))
+        product = rewrite.op("Mul", columns[axes - axis - 1], places)
+        grid = rewrite.op("Add", grid, product)
+    return rewrite.cast(grid, element)
+
+
+def _grid_axes(rewrite: Rewrite) -> int:
+    matrices, sizes = (rewrite.shape(rewrite.given(index)) for index in (0, 1))
+    if matrices and isinstance(matrices[1], int):
+        return matrices[1]
+    if sizes and isinstance(sizes[0], int):
+        return sizes[0] - 2
+    rewrite.fail("the number of its axes is not known; state the sizes of its inputs")
+
+
+def _coordinates(rewrite: Rewrite, count: Value, element: DType) -> Value:
+    """Of elements: from -1 to 1, their centres with `align_corners`, else their edges."""
+    last = rewrite.op("Sub", count, np.int64(1))
+    steps = rewrite.op("Range", np.int64(0), count, np.int64(1))
+    places = rewrite.op("Sub", rewrite.op("Mul", steps, np.int64(2)), last)
+    is_aligned = rewrite.attribute("align_corners", 0)
+    whole = rewrite.op("Max", last, np.int64(1)) if is_aligned else count
+    return rewrite.op("Div", rewrite.cast(places, element), rewrite.cast(whole, element))
+
+
+def _between(start: int, count: int) -> list[int]:
+    return list(range(start, start + count))
 
 
 @down("DeformConv", 19)
