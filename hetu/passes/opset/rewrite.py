@@ -8,7 +8,16 @@ import numpy as np
 
 from hetu.ir import Attribute, Graph, Node, Tensor, Value, add_outputs, next_serial
 from hetu.passes.opset.schema import Schemas, Signature
-from hetu.types import INT64, DType, OptionalType, SequenceType, TensorType, ValueType, short_domain
+from hetu.types import (
+    FLOAT32,
+    INT64,
+    DType,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    ValueType,
+    short_domain,
+)
 
 Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
@@ -102,6 +111,11 @@ class Rewrite:
             self.fail(f"the type of {_title(value)} is not known; state it in value_info")
         return found
 
+    def work_type(self, value: Value) -> DType:
+        """What to sum a tensor of floats in: its own type, or float32 where that is wider."""
+        element = self.dtype(value)
+        return element if element.bits >= FLOAT32.bits else FLOAT32
+
     def shape(self, value: Value) -> tuple[Any, ...] | None:
         """A tensor's dimensions, None where not even the rank is known."""
         found = self.schemas.type_of(value)
@@ -153,8 +167,13 @@ class Rewrite:
         return values[0] if outputs == 1 else values
 
     def cast(self, value: Value, element: DType) -> Value:
-        """A tensor as one of another type."""
-        return self.op("Cast", value, to=element.code)
+        """A tensor as one of a type, itself where it is known to be that."""
+        is_same = self.schemas.element(value) is element
+        return value if is_same else self.op("Cast", value, to=element.code)
+
+    def sized(self, value: Value, *sizes: Operand) -> Value:
+        """A tensor of other dimensions, those of all the lists together; a 0 among them is one."""
+        return self.op("Reshape", value, self.op("Concat", *sizes, axis=0), allowzero=1)
 
     def sizes(self, value: Value, start: int, end: int = END) -> Value:
         """A tensor's dimensions from one axis to another, when it runs."""

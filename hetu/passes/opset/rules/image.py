@@ -140,7 +140,6 @@ def space_to_depth(rewrite: Rewrite) -> Results:
     if y is None or rewrite.attribute("mode", "DCR") == "DCR":
         return [y]
     blocks, depth = [rewrite.attribute("blocksize") ** 2], rewrite.sizes(rewrite.given(0), 1, 2)
-    shape = rewrite.op("Concat", rewrite.sizes(y, 0, 1), blocks, depth, rewrite.sizes(y, 2), axis=0)
-    parts = rewrite.op("Reshape", y, shape, allowzero=1)
+    parts = rewrite.sized(y, rewrite.sizes(y, 0, 1), blocks, depth, rewrite.sizes(y, 2))
     turned = rewrite.op("Transpose", parts, perm=[0, 2, 1, 3, 4])
     return rewrite.op("Reshape", turned, rewrite.op("Shape", y), allowzero=1)

@@ -9,9 +9,8 @@ import numpy as np
 from hetu.ir import Value
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
-from hetu.types import FLOAT32, INT64, DType, dtype
+from hetu.types import FLOAT64, INT64, DType
 
-FLOAT64 = dtype("float64")
 _NEW_MODES = {"bilinear": "linear", "bicubic": "cubic"}
 _OLD_MODES = {new: old for old, new in _NEW_MODES.items()}
 _TAPS = {"nearest": (0,), "linear": (0, 1), "cubic": (-1, 0, 1, 2)}
@@ -72,8 +71,7 @@ def affine_grid(rewrite: Rewrite) -> Results:
     """
     theta, size = rewrite.given(0), rewrite.given(1)
     axes = _grid_axes(rewrite)
-    element = rewrite.dtype(theta)
-    work = element if element.bits >= FLOAT32.bits else FLOAT32
+    element, work = rewrite.dtype(theta), rewrite.work_type(theta)
     theta = rewrite.cast(theta, work)
     columns = [
         rewrite.op("Unsqueeze", rewrite.op("Gather", theta, np.int64(i), axis=2), _between(1, axes))
@@ -121,10 +119,10 @@ def deform_conv(rewrite: Rewrite) -> Results:
     outside = rewrite.op("Div", rewrite.sizes(w, 0, 1), [group])
     each = rewrite.op("ReduceProd", rewrite.sizes(w, 1))
     windows = rewrite.op("ReduceProd", counts)
-    seen = _shaped(rewrite, _seen(rewrite, element), batch, [group], each, windows)
-    weights = _shaped(rewrite, rewrite.cast(w, element), [group], outside, each)
+    seen = rewrite.sized(_seen(rewrite, element), batch, [group], each, windows)
+    weights = rewrite.sized(rewrite.cast(w, element), [group], outside, each)
     y = rewrite.op("MatMul", weights, seen)
-    y = _shaped(rewrite, y, batch, rewrite.sizes(w, 0, 1), counts)
+    y = rewrite.sized(y, batch, rewrite.sizes(w, 0, 1), counts)
     if bias is not None:
         trailing = list(range(1, rewrite.rank(x) - 1))
         y = rewrite.op("Add", y, rewrite.op("Unsqueeze", rewrite.cast(bias, element), trailing))
@@ -142,15 +140,15 @@ def _seen(rewrite: Rewrite, element: DType) -> Value:
     elements = int(np.prod(kernel))
     batch = rewrite.op("Mul", rewrite.sizes(x, 0, 1), [groups])
     counts = rewrite.sizes(offset, 2)
-    moves = _shaped(rewrite, rewrite.cast(offset, element), batch, [elements, axes], counts)
+    moves = rewrite.sized(rewrite.cast(offset, element), batch, [elements, axes], counts)
     moves = rewrite.op("Transpose", moves, perm=[0, 1, *range(3, axes + 3), 2])
     positions = rewrite.op("Add", moves, _window_positions(rewrite, kernel, counts, element))
     channels = rewrite.op("Div", rewrite.sizes(x, 1, 2), [groups])
-    x = _shaped(rewrite, x, batch, channels, rewrite.sizes(x, 2))
+    x = rewrite.sized(x, batch, channels, rewrite.sizes(x, 2))
     y = _Sampler(rewrite, element, axes).sample(x, positions, outer=axes + 2)
     if mask is None:
         return y
-    factors = _shaped(rewrite, rewrite.cast(mask, element), batch, [1, elements], counts)
+    factors = rewrite.sized(rewrite.cast(mask, element), batch, [1, elements], counts)
     return rewrite.op("Mul", y, factors)
 
 
@@ -184,16 +182,11 @@ def _kernel(rewrite: Rewrite) -> Sequence[int]:
     return kernel
 
 
-def _shaped(rewrite: Rewrite, x: Value, *sizes: Value | Sequence[int]) -> Value:
-    """A tensor of other dimensions, those given one after the other."""
-    return rewrite.op("Reshape", x, rewrite.op("Concat", *sizes, axis=0), allowzero=1)
-
-
 def _work_type(rewrite: Rewrite) -> DType:
     """What to interpolate in: float64 for integers, so that all of 32 bits are exact."""
     element = rewrite.dtype(rewrite.given(0))
     if element.is_float:
-        return element if element.bits >= FLOAT32.bits else FLOAT32
+        return rewrite.work_type(rewrite.given(0))
     if element.numpy.kind not in "iu":
         rewrite.fail(f"its data is {element.name}, which has no weighted sums")
     return FLOAT64
@@ -291,7 +284,7 @@ class _Sampler:
     def _gathered(self, x: Value, places: Sequence[Value]) -> Value:
         """The elements at places by axis: (N, ..., taps, ..., C)."""
         rewrite, sizes = self.rewrite, self.rewrite.sizes(x, 2)
-        flat = _shaped(rewrite, x, rewrite.sizes(x, 0, 2), rewrite.op("ReduceProd", sizes))
+        flat = rewrite.sized(x, rewrite.sizes(x, 0, 2), rewrite.op("ReduceProd", sizes))
         columns = rewrite.op("Transpose", rewrite.cast(flat, self.element), perm=[0, 2, 1])
         index = places[0]
         for axis, place in enumerate(places[1:], 1):

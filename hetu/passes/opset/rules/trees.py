@@ -10,10 +10,9 @@ import numpy as np
 from hetu.ir import Attribute, Tensor, Value
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
-from hetu.types import FLOAT32, DType, dtype
+from hetu.types import FLOAT32, FLOAT64, DType
 
 ML = "ai.onnx.ml"
-FLOAT64 = dtype("float64")
 MODES = (
     "BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ",
     "BRANCH_MEMBER",
