@@ -36,13 +36,14 @@ def pool(rewrite: Rewrite) -> Results:
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """Windows over an image, described axis by axis; `begin` and `end` are its pads."""
+    """Windows over an image, axis by axis; `begin` and `end` are the pads that are stated."""
 
     kernel: Sequence[int]
     strides: Sequence[int]
     dilations: Sequence[int]
     begin: Sequence[int]
     end: Sequence[int]
+    auto_pad: str
     is_ceil: bool
     """Whether the last window may reach beyond the pads."""
 
@@ -51,50 +52,38 @@ class _Windows:
         """From a window's first element to its last."""
         return [d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True)]
 
-    @property
-    def excess(self) -> list[int]:
-        """How far a window may reach beyond the pads."""
-        return [stride - 1 if self.is_ceil else 0 for stride in self.strides]
-
 
 def _windows(rewrite: Rewrite, kernel: Sequence[int]) -> _Windows:
     """What the attributes say of windows."""
-    rank, mode = len(kernel), rewrite.attribute("auto_pad", "NOTSET")
+    rank, auto_pad = len(kernel), rewrite.attribute("auto_pad", "NOTSET")
     strides, dilations = (
         rewrite.attribute(name) or [1] * rank for name in ("strides", "dilations")
     )
-    pads = (rewrite.attribute("pads") if mode == "NOTSET" else None) or [0] * 2 * rank
-    is_ceil = bool(rewrite.attribute("ceil_mode", 0))
-    windows = _Windows(kernel, strides, dilations, pads[:rank], pads[rank:], is_ceil)
-    return _same(rewrite, windows, mode) if mode.startswith("SAME") else windows
-
-
-def _same(rewrite: Rewrite, windows: _Windows, mode: str) -> _Windows:
-    """With pads that let as many windows in as there are strides."""
-    sizes = (rewrite.shape(rewrite.given(0)) or ())[2:]
-    if not sizes or not all(isinstance(size, int) for size in sizes):
-        rewrite.fail("auto_pad of sizes that are not known; give pads or input_shapes")
-    totals = [
-        max((-(-size // stride) - 1) * stride + reach - size, 0)
-        for size, stride, reach in zip(sizes, windows.strides, windows.reach, strict=True)
-    ]
-    less, more = [total // 2 for total in totals], [-(-total // 2) for total in totals]
-    begin, end = (less, more) if mode == "SAME_UPPER" else (more, less)
-    return replace(windows, begin=begin, end=end, is_ceil=False)
+    pads = (rewrite.attribute("pads") if auto_pad == "NOTSET" else None) or [0] * 2 * rank
+    is_ceil = bool(rewrite.attribute("ceil_mode", 0)) and not auto_pad.startswith("SAME")
+    return _Windows(kernel, strides, dilations, pads[:rank], pads[rank:], auto_pad, is_ceil)
 
 
 def _averages(rewrite: Rewrite, windows: _Windows) -> Value:
     """The sums of windows by the number of their elements that count."""
+    sums = _sums(rewrite, _channels(rewrite, rewrite.given(0)), windows)
+    return _images(rewrite, rewrite.op("Div", sums, _counts(rewrite, windows)), windows)
+
+
+def _counts(rewrite: Rewrite, windows: _Windows) -> Value:
+    """How many elements of each window count: those of the pads where that is asked for."""
     x = rewrite.given(0)
     work, none = rewrite.work_type(x), [0] * len(windows.kernel)
+    is_padding_counted = bool(rewrite.attribute("count_include_pad", 0))
+    if is_padding_counted and not windows.is_ceil:
+        return rewrite.constant(prod(windows.kernel), work)
     shape = rewrite.op("Concat", [1, 1], rewrite.sizes(x, 2), axis=0)
-    ones, counted = rewrite.op("ConstantOfShape", shape, value=np.ones(1, work.numpy)), windows
-    if rewrite.attribute("count_include_pad", 0):
-        around = [0, 0, *windows.begin, 0, 0, *windows.end]
-        ones = rewrite.op("Pad", ones, around, rewrite.constant(1, work))
-        counted = replace(windows, begin=none, end=none)
-    sums = _sums(rewrite, _channels(rewrite, x), windows)
-    return _images(rewrite, rewrite.op("Div", sums, _sums(rewrite, ones, counted)), windows)
+    ones = rewrite.op("ConstantOfShape", shape, value=np.ones(1, work.numpy))
+    if not is_padding_counted:
+        return _sums(rewrite, ones, windows)
+    around = [0, 0, *windows.begin, 0, 0, *windows.end]
+    ones = rewrite.op("Pad", ones, around, rewrite.constant(1, work))
+    return _sums(rewrite, ones, replace(windows, begin=none, end=none))
 
 
 def _norms(rewrite: Rewrite, windows: _Windows) -> Value:
@@ -114,11 +103,16 @@ def _channels(rewrite: Rewrite, x: Value) -> Value:
 def _sums(rewrite: Rewrite, x: Value, windows: _Windows) -> Value:
     """The sums of windows: a convolution with ones."""
     ones = np.ones((1, 1, *windows.kernel), rewrite.work_type(rewrite.given(0)).numpy)
-    end = [pad + excess for pad, excess in zip(windows.end, windows.excess, strict=True)]
-    return rewrite.op(
-        "Conv", x, ones, pads=[*windows.begin, *end],
-        strides=windows.strides, dilations=windows.dilations,
-    )  # fmt: skip
+    pads = [*windows.begin, *windows.end]
+    if windows.is_ceil:
+        beyond = [
+            pad + stride - 1 for pad, stride in zip(windows.end, windows.strides, strict=True)
+        ]
+        pads = [*windows.begin, *beyond]
+    is_same = windows.auto_pad.startswith("SAME")
+    placed = {"auto_pad": windows.auto_pad} if is_same else {"pads": pads}
+    strides, dilations = windows.strides, windows.dilations
+    return rewrite.op("Conv", x, ones, strides=strides, dilations=dilations, **placed)
 
 
 def _images(rewrite: Rewrite, y: Value, windows: _Windows) -> Value:
