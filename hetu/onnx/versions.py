@@ -53,7 +53,7 @@ def settle_versions(
     ):
         return Settled(opsets, graph, {function: function for function in functions})
     opsets.setdefault("", DEFAULT_OPSET)  # nodes beside those of other domains are made of ai.onnx
-    conversion = Conversion(opsets, OnnxSchemas(types))
+    conversion = Conversion(opsets, OnnxSchemas(types, graph.outputs))
     graph = conversion.graph(graph)
     pairs = [(function, conversion.function(function)) for function in functions]
     if conversion.failures:

@@ -356,6 +356,26 @@ def test_computed_shapes_with_zeros(
     np.testing.assert_array_equal(result, feeds["x"].reshape(shape))
 
 
+def test_what_bodies_of_schemas_get_wrong(tmp_path: Path) -> None:
+    """A scale that is broadcast, and the logarithm of a sum of integers along computed axes."""
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+    g (float[2, 3, 4] x, float[3, 1] scale, int64[2, 3] n, int64[K] axes)
+      => (float[2, 3, 4] y, float[2, 1, 1] mean, int64[2] z)
+    { y, mean = LayerNormalization <axis = -2> (x, scale)
+      z = ReduceLogSum <keepdims = 0> (n, axes) }""")
+    random = np.random.default_rng(0)
+    x, scale = (random.normal(size=s).astype(np.float32) + 9 for s in ((2, 3, 4), (3, 1)))
+    feeds = {"x": x, "scale": scale, "n": np.array([[1, 2, 3], [20, 30, 40]]), "axes": [1]}
+    proto = convert(model, 13, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    y, mean, z = session.run(None, feeds)
+    apart = x - x.mean((1, 2), keepdims=True)
+    expected = apart / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5) * scale
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(mean, x.mean((1, 2), keepdims=True), rtol=1e-6)
+    np.testing.assert_array_equal(z, [1, 4])
+
+
 def test_remainders_of_floats_have_the_sign_of_the_divisor(tmp_path: Path) -> None:
     model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 28]>
     g (float[N] x, float[N] y) => (float[N] z) { z = Mod <fmod = 0> (x, y) }""")

@@ -110,9 +110,10 @@ def _sums(rewrite: Rewrite, x: Value, windows: _Windows) -> Value:
         ]
         pads = [*windows.begin, *beyond]
     is_same = windows.auto_pad.startswith("SAME")
-    placed = {"auto_pad": windows.auto_pad} if is_same else {"pads": pads}
-    strides, dilations = windows.strides, windows.dilations
-    return rewrite.op("Conv", x, ones, strides=strides, dilations=dilations, **placed)
+    return rewrite.op(
+        "Conv", x, ones, strides=windows.strides, dilations=windows.dilations,
+        auto_pad=windows.auto_pad if is_same else None, pads=None if is_same else pads,
+    )  # fmt: skip
 
 
 def _images(rewrite: Rewrite, y: Value, windows: _Windows) -> Value:
