@@ -12,7 +12,6 @@ demo: .venv/examples
 
 test: .venv/test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json
-	$(BIN)/python -m tools.verified --check out/verified.json
 
 # Writes the README's table of exporters from what the tests that are marked verify.
 verified: .venv/test

@@ -10,7 +10,7 @@ from hetu.types import STRING, DType, dtype
 _SAME_SIZE = {1: np.uint8, 2: np.uint16}
 
 
-def _is_extension(element: DType) -> bool:
+def is_extension(element: DType) -> bool:
     """Whether numpy itself does not know the type, so that torch takes its bits only."""
     return element.numpy.type.__module__ == "ml_dtypes"
 
@@ -23,7 +23,7 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     array = np.ascontiguousarray(array).reshape(array.shape)
     if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
-    elif _is_extension(element):
+    elif is_extension(element):
         array = array.view(_SAME_SIZE[array.itemsize])
     if not array.flags.writeable:
         array = array.copy()
@@ -44,7 +44,7 @@ def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     element = dtype(value.dtype)
     if element.name in ("int4", "int2"):
         return value.view(torch.int8).numpy().astype(element.numpy)
-    if _is_extension(element):
+    if is_extension(element):
         bits = torch.uint8 if element.numpy.itemsize == 1 else torch.uint16
         return value.view(bits).numpy().view(element.numpy)
     return value.numpy()

@@ -382,10 +382,15 @@ ACTIVATIONS = {
         "t = Add(three, x) c = Clip(t, zero, six) d = Div(c, six) y = Mul(d, x)",
     ),
     "mish": ("s = Softplus(x) t = Tanh(s) y = Mul(x, t)",),
+    "softplus": ("e = Exp(x) o = Sub(three, two) a = Add(o, e) y = Log(a)",),
+    "clip": (
+        "m = Max(x, zero) y = Min(three, m)",
+        "m = Min(x, three) y = Max(m, zero)",
+    ),
 }
 NUMBERS = "".join(
     f"{name} = Constant<value = float{{{number}}}>() "
-    for name, number in {"zero": 0.0, "three": 3.0, "six": 6.0}.items()
+    for name, number in {"zero": 0.0, "two": 2.0, "three": 3.0, "six": 6.0}.items()
 )
 
 
@@ -396,6 +401,8 @@ def test_activations(name: str, body: str) -> None:
     assert fused(notes, name) == 1
     wrong = body.replace("0.16666667", "0.17").replace("Add(x, three)", "Add(x, six)")
     wrong = wrong.replace("Add(three, x)", "Add(x, six)").replace("Softplus", "Softsign")
+    wrong = wrong.replace("three, two", "three, six").replace("x, zero", "x, six")
+    wrong = wrong.replace("m, zero", "m, six").replace("Log(a)", "Relu(a)")
     notes = check(lambda: load(NUMBERS + wrong, "float[3, 4] x", "float[3, 4] y"), {"x": x})
     assert not fused(notes, name)
 

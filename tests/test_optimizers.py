@@ -160,3 +160,12 @@ def test_the_array_a_variable_was_made_of_stays() -> None:
     loss = ht.op.ReduceSum(p * p, keepdims=0)
     ht.Executor([loss, ht.optim.SGDOptimizer(0.1).minimize(loss)]).run()
     np.testing.assert_array_equal(array, START.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_step_in_every_type(dtype: str) -> None:
+    """torch's fused steps do nothing to 16-bit numbers."""
+    w = ht.Variable(name="w", value=np.ones(4, np.float32), dtype=dtype)
+    executor = ht.Executor([ht.optim.SGDOptimizer(0.5).minimize(ht.op.ReduceSum(w))])
+    executor.run()
+    np.testing.assert_array_equal(executor.state_dict()["w"].astype(np.float32), [0.5] * 4)

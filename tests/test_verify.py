@@ -52,6 +52,7 @@ def wrong_elu(
             return function(right.function(x, alpha=alpha))
 
     monkeypatch.setattr(registry, "_registry", deepcopy(registry._registry))
+    monkeypatch.setattr(registry, "_newest", {})
     return replace
 
 

@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from hetu.cli.tables import print_rows
 from hetu.errors import HetuError, UsageError, show
 from hetu.onnx import Report, export, inspect_model, load_onnx, verify
 from hetu.runtime.executor import Executor
+from hetu.tables import print_rows
 
 EXIT_CODES = {"equal": 0, "different": 1, "incomplete": 3, "failed": 3}
 """By a report's status; wrong usage and files that are no models are 2."""

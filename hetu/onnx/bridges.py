@@ -12,8 +12,9 @@ from hetu.api.value import Value
 from hetu.errors import UsageError, show
 from hetu.ir import graph_of
 from hetu.onnx.hetu2onnx import Shapes, as_list, make_proto
+from hetu.onnx.inference import without_dropout
 from hetu.onnx.onnx2hetu import LoadedModel, load_onnx
-from hetu.onnx.roles import Trainable, nested_nodes
+from hetu.onnx.roles import Trainable
 from hetu.random import next_seed
 from hetu.runtime.device import torch_device
 from hetu.runtime.executor import Executor
@@ -85,9 +86,7 @@ def from_module(
             module, args, kwargs or {}, path, dynamo=dynamo, training=training, options=options
         )
         proto = onnx.load(path)
-    _infer(proto.graph)
-    for function in proto.functions:
-        _infer(function)
+    without_dropout(proto)
     return load_onnx(proto, trainable=trainable)
 
 
@@ -115,10 +114,3 @@ def _store(source: Source, outputs: Sequence[Value]) -> Store:
         return source.store
     variables = [value for value in graph_of(outputs).initializers if not value.constant]
     return ParameterStore(variables, torch_device(None), np.random.default_rng(next_seed()))
-
-
-def _infer(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """Let the dropout of an exported graph be off, as in a file that is for inference."""
-    for node in nested_nodes(graph.node):
-        if node.op_type == "Dropout" and not node.domain:
-            del node.input[2:]

@@ -27,6 +27,7 @@ from hetu.onnx.bodies import hetu_functions
 from hetu.onnx.data_file import ExternalData, HeldData, data_file_name, write_model
 from hetu.onnx.exporter import GraphWriter, write_function
 from hetu.onnx.function_names import name_functions
+from hetu.onnx.inference import without_training
 from hetu.onnx.proto import write_metadata
 from hetu.onnx.versions import Opset, settle_versions
 from hetu.runtime.executor import Executor
@@ -93,13 +94,16 @@ def write_file(
     input_shapes: Shapes | None = None,
     metadata: Mapping[str, str] | None = None,
     external_data: ExternalData = None,
+    infers: bool = False,
 ) -> onnx.ModelProto:
-    """What `export` does, with the values of a store."""
+    """What `export` does, with the values of a store; the model only `infers` if that is wanted."""
     path = Path(path)
     data_name = data_file_name(path, external_data)
     graph = _collect(as_list(inputs), as_list(outputs))
     held = HeldData(external_data)
     model = _to_proto(store, graph, input_shapes or {}, metadata or {}, opset, held)
+    if infers:
+        without_training(model)
     data = held.settle(model, data_name)
     write_model(path, model, data, external_data)
     return model

@@ -121,6 +121,14 @@ def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -
     return _ONEDNN._linear_pointwise.binary(x, other, weight, bias, "add")
 
 
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def ordered(x: Tensor, weight: Tensor) -> Tensor:
+    """The input of `convolution` in the order in memory that it wants for a weight."""
+    return x.contiguous(memory_format=_LAYOUTS[x.ndim]) if weight.is_mkldnn else x
+
+
 def pack_convolution(
     weight: Tensor,
     pads: Ints,
@@ -132,7 +140,7 @@ def pack_convolution(
     """A weight for `convolution` with these settings, on inputs of about that shape."""
     if not is_packable(weight) or weight.ndim not in (4, 5):
         return weight
-    layout = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
+    layout = _LAYOUTS[weight.ndim]
     return _ONEDNN._reorder_convolution_weight(
         weight.contiguous(memory_format=layout), pads, strides, dilations, groups, input_shape
     )
@@ -158,7 +166,7 @@ def convolution(
             x, weight, bias, strides, pads, dilations, False, (0,) * len(pads), groups
         )
         return function(y if other is None else y + other, *numbers)
-    x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    x = ordered(x, weight)
     if other is None:
         return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
     if other.shape != (x.shape[0], *other.shape[1:]):

@@ -178,11 +178,12 @@ class LambOptimizer(_DecayedOptimizer):
 
 
 def _is_fusible(params: Sequence[torch.Tensor]) -> bool | None:
-    """Whether torch can update all of some parameters in one pass; None leaves it to torch."""
-    return (
-        all(
-            p.is_floating_point() and p.is_contiguous() and p.device.type in ("cpu", "cuda")
-            for p in params
-        )
-        or None
+    """Whether torch can update all of some parameters in one pass; None leaves it to torch.
+
+    Its fused SGD leaves 16-bit parameters on the CPU as they are.
+    """
+    types, devices = (torch.float32, torch.float64), ("cpu", "cuda")
+    are_fusible = all(
+        p.dtype in types and p.device.type in devices and p.is_contiguous() for p in params
     )
+    return are_fusible or None

@@ -30,6 +30,9 @@ from hetu.types import STRING, DType, ValueType, dtype
 
 _numbers = count()
 
+Instrument = Callable[[Node, Call], Callable[..., Any]]
+"""Makes what is called for a node."""
+
 
 @dataclass(slots=True)
 class Source:
@@ -75,10 +78,17 @@ class Compiler:
 
     `sources` holds what was generated, by file name, `constant_storages` where constants lie.
     `parameters` maps variables to their position in the list that the compiled function gets.
+    `instrument` may put something around what nodes call.
     """
 
-    def __init__(self, context: Context, parameters: Mapping[Value, int]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        parameters: Mapping[Value, int],
+        instrument: Instrument | None = None,
+    ) -> None:
         self.context = context
+        self._instrument = instrument
         self.sources: dict[str, Source] = {}
         self.constant_storages: set[int] = set()
         self._parameters = parameters
@@ -95,6 +105,10 @@ class Compiler:
         names |= {value: f"parameters[{i}]" for value, i in self._parameters.items()}
         widened = {v for v in names if may_be_widened(v.dtype) and v not in computable}
         return self._write(graph, "run", ("feeds", "parameters"), _Writer(self, names, widened, 0))
+
+    def function(self, node: Node, call: Call) -> Callable[..., Any]:
+        """What is called for a node."""
+        return self._instrument(node, call) if self._instrument else call.function
 
     def body(
         self, graph: Graph, captured: Sequence[Value], widened: set[Value], depth: int
@@ -176,7 +190,7 @@ class _Writer:
             self.source.add(f"    del {', '.join(idle)}")
 
     def _expression(self, node: Node, call: Call, arguments: Sequence[str]) -> str:
-        function = self._define(call.name, call.function)
+        function = self._define(call.name, self._compiler.function(node, call))
         given = [
             f"latest({argument})" if index in call.buffers else argument
             for index, argument in enumerate(arguments)

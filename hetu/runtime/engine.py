@@ -1,16 +1,19 @@
 """Inference in another engine: which there are, and models in them that follow the weights."""
 
+import re
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import torch
 
 from hetu.convert import to_numpy, to_torch
 from hetu.errors import HetuError, RunError, UnsupportedError, UsageError, show
-from hetu.ir import Graph, Substitution, Value, describe, nested_graphs
+from hetu.ir import Graph, Node, Substitution, Value, describe, nested_graphs
 from hetu.runtime.bind import find_kernel
-from hetu.runtime.params import ParameterStore
+from hetu.runtime.params import ParameterStore, State, is_same, state_of
 from hetu.runtime.prepare import with_fed
 from hetu.runtime.results import independent, storages
 from hetu.types import TensorType, dtype
@@ -44,7 +47,8 @@ def find_engine(name: str, device: torch.device) -> Engine:
     return _ENGINES[name]
 
 
-_State = list[tuple[torch.Tensor, int]]
+MAX_SESSIONS = 16
+"""So many models, for different fed variables and ranks of feeds, are kept, with their weights."""
 
 
 @dataclass(slots=True)
@@ -55,8 +59,8 @@ class EngineRunner:
     engine: Engine
     graph: Graph
     store: ParameterStore
-    _sessions: dict[tuple[Any, ...], tuple[_State, Session]] = field(
-        default_factory=dict, init=False
+    _sessions: OrderedDict[tuple[Any, ...], tuple[State, Session]] = field(
+        default_factory=OrderedDict, init=False
     )
 
     def run(self, fed: tuple[Value, ...], feeds: Sequence[Any]) -> list[Any]:
@@ -72,16 +76,17 @@ class EngineRunner:
         return [independent(_inward(result), shared) for result in results]
 
     def _session(self, fed: tuple[Value, ...], feeds: Sequence[Any]) -> Session:
-        used = [v for v in self.graph.initializers if v in self.store and v not in fed]
-        state = [(self.store[value], self.store[value]._version) for value in used]
+        used = (v for v in self.graph.initializers if v in self.store and v not in fed)
+        state = state_of(self.store[value] for value in used)
         kinds = tuple((feed.dtype, feed.ndim) if hasattr(feed, "ndim") else None for feed in feeds)
-        known = self._sessions.get((fed, kinds))
-        if known is not None and _is_same(known[0], state):
-            return known[1]
-        self._sessions.pop((fed, kinds), None)
-        session = self._load(_typed(with_fed(self.graph, fed), feeds))
-        self._sessions[fed, kinds] = state, session
-        return session
+        known = self._sessions.pop((fed, kinds), None)
+        if known is None or not is_same(known[0], state):
+            del known  # before there is another
+            known = state, self._load(_typed(with_fed(self.graph, fed), feeds))
+        self._sessions[fed, kinds] = known
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return known[1]
 
     def _load(self, graph: Graph) -> Session:
         advice = f"leave out backend={self.backend!r} to run it on torch"
@@ -97,17 +102,22 @@ class EngineRunner:
         except HetuError:
             raise
         except Exception as error:
-            named = [n for n in nodes if show(n.name) in str(error) or n.op_type in str(error)]
-            where = describe(named[0]) if named else "the graph"
             raise UnsupportedError(
-                f"{where}: {self.backend} cannot run it; {advice}: {error}"
+                f"{_culprit(nodes, str(error))}: {self.backend} cannot run it; {advice}: {error}"
             ) from error
 
 
-def _is_same(one: _State, other: _State) -> bool:
-    return len(one) == len(other) and all(
-        a is b and version == now for (a, version), (b, now) in zip(one, other, strict=True)
-    )
+def _culprit(nodes: Sequence[Node], message: str) -> str:
+    """The only node whose name a message has, or whose operator it has; else the graph."""
+    for part in (attrgetter("name"), attrgetter("op_type")):
+        named = [node for node in nodes if _has_word(message, part(node))]
+        if len(named) == 1:
+            return describe(named[0])
+    return "the graph"
+
+
+def _has_word(message: str, word: str) -> bool:
+    return bool(word) and bool(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message))
 
 
 def _typed(graph: Graph, feeds: Sequence[Any]) -> Graph:

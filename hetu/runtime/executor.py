@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetu.convert import to_numpy
 from hetu.errors import UsageError, show
 from hetu.ir import Value, graph_of
 from hetu.passes.fusion import Explanation
@@ -19,6 +20,7 @@ from hetu.runtime.ndarray import NDArray
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.precision import Precision
 from hetu.runtime.prepared import Preparer
+from hetu.runtime.profile import Profile
 from hetu.runtime.subexecutor import Evaluated, SubExecutor
 from hetu.runtime.update import Update
 
@@ -93,6 +95,11 @@ class Executor:
         self._backend = backend
         if backend is not None:
             find_engine(backend, self.device)
+            if self._precision.dtype is not None:
+                raise UsageError(
+                    f"backend={show(backend)} computes in the graph's types; leave out "
+                    f"precision={show(precision)}"
+                )
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(
@@ -115,10 +122,7 @@ class Executor:
             name, eval_node_list = "default", name
         if eval_node_list:
             self._replan(name, eval_node_list)
-        if name not in self.subexecutor:
-            known = ", ".join(map(show, self.subexecutor))
-            raise UsageError(f"the executor has no subgraph {show(name)}; it has {known}")
-        subgraph = self.subexecutor[name]
+        subgraph = self._subgraph(name)
         mode = subgraph.inference if inference is _AUTOMATIC else inference
         results = subgraph.run(feed_dict or {}, mode, dataloader_step)
         return [_result(value, convert_to_numpy_ret_vals) for value in results]
@@ -135,6 +139,28 @@ class Executor:
         """
         subgraph = self.subexecutor[name]
         return subgraph.explain(subgraph.inference)
+
+    def profile(
+        self,
+        name: str = "default",
+        feed_dict: Mapping[Any, Any] | None = None,
+        runs: int = 10,
+    ) -> Profile:
+        """What each node of a subgraph costs, in time and memory, as torch's profiler sees it.
+
+        The nodes are those of the plan for these feeds, after all that makes it faster; fused ones
+        bear the names of the outputs that they make, and what weights alone decide is not among
+        them. Derivatives are in the time of the `Gradient` node, and by the nodes that they are of
+        in `backward_seconds`. The runs change nothing: no weights, statistics, schedules, random
+        numbers or data loaders, so that the optimizer's own step is left out. Each node pays for
+        being watched, on a GPU for waiting too, and `compile` is left out, so that a whole run is
+        slower than an ordinary one. Raises as `run` does, and `UsageError` for a subgraph that runs
+        in another engine.
+        """
+        if runs < 1:
+            raise UsageError(f"runs must be at least 1, not {runs}")
+        subgraph = self._subgraph(name)
+        return subgraph.profile(feed_dict or {}, subgraph.inference, runs)
 
     def get_batch_num(self, name: str = "default") -> int | None:
         """How many batches the data loaders of a subgraph have in an epoch."""
@@ -158,7 +184,7 @@ class Executor:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The variables' values by name."""
-        return {n: t.detach().cpu().numpy() for n, t in self.store.state_dict().items()}
+        return {name: to_numpy(tensor) for name, tensor in self.store.state_dict().items()}
 
     def load_dict(self, state: Mapping[str, Any]) -> None:
         """Take over values by name; names that the graph does not have are passed over."""
@@ -180,6 +206,12 @@ class Executor:
         or does not fit, and then changes nothing; warns of what the graph has no place for.
         """
         return load_checkpoint(file_path, file, self._training)
+
+    def _subgraph(self, name: str) -> SubExecutor:
+        if name not in self.subexecutor:
+            known = ", ".join(map(show, self.subexecutor))
+            raise UsageError(f"the executor has no subgraph {show(name)}; it has {known}")
+        return self.subexecutor[name]
 
     @property
     def _training(self) -> Training:

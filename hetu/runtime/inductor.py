@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hetu.errors import UnsupportedError
+from hetu.errors import RunError, UnsupportedError
 
 _Program = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]
 
@@ -18,11 +18,14 @@ def compiled(function: _Program) -> _Program:
         try:
             return program(feeds, parameters)
         except Exception as error:
+            function(feeds, parameters)  # where the graph is at fault, this names the node
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise UnsupportedError(
                     "torch.compile cannot compile this graph (it needs a C++ compiler, such as "
                     f"g++; on GPUs, Triton); leave out compile=True: {error}"
                 ) from error
-            raise
+            raise RunError(
+                f"what torch.compile made of this graph failed; leave out compile=True: {error}"
+            ) from error
 
     return run

@@ -10,6 +10,21 @@ from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
 from hetu.runtime.results import storages
 
+State = list[tuple[torch.Tensor, int]]
+"""Tensors and their versions: while both are the same, so are the contents."""
+
+
+def state_of(tensors: Iterable[torch.Tensor]) -> State:
+    """The present state of some tensors."""
+    return [(tensor, tensor._version) for tensor in tensors]
+
+
+def is_same(one: State, other: State) -> bool:
+    """Whether two states are of the same tensors, with the same contents."""
+    return len(one) == len(other) and all(
+        a is b and version == now for (a, version), (b, now) in zip(one, other, strict=True)
+    )
+
 
 class ParameterStore:
     """Current values of variables, each under a name of its own.

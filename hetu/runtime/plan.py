@@ -15,7 +15,7 @@ from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
 from hetu.passes.merge import merge
 from hetu.passes.watch import derivatives, watch, watched_values
-from hetu.runtime.compile import Compiler
+from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
@@ -46,10 +46,8 @@ class Plan:
 class Planner:
     """Makes the plans of one graph in one mode; `optimize` says whether passes change it.
 
-    `compiles` says whether torch.compile takes its source, which then packs no weights.
-
-    A plan for every input is made at once; for feeds of shapes that are seen again, one for these
-    shapes alone, in which shapes are constants.
+    `compiles` says whether torch.compile takes its source, which then packs no weights. A plan is
+    for every input, or for feeds of certain shapes alone: in these, shapes are constants.
     """
 
     graph: Graph
@@ -61,8 +59,13 @@ class Planner:
     _prepared: Graph | None = field(default=None, init=False)
 
     @collector.paused()
-    def plan(self, likes: Sequence[Like | None] | None = None) -> Plan:
-        """The plan for every input, or for feeds like `likes` alone."""
+    def plan(
+        self, likes: Sequence[Like | None] | None = None, instrument: Instrument | None = None
+    ) -> Plan:
+        """The plan for every input, or for feeds like `likes` alone.
+
+        Where it is to be instrumented, torch.compile, which takes a graph as a whole, is left out.
+        """
         if self._prepared is None:
             self._prepared = prepare(self.graph, self.context)
         graph = self._prepared
@@ -82,10 +85,10 @@ class Planner:
             graph, found = merge(graph, facts)
             notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
-        compiler = Compiler(self.context, self.store.positions)
+        compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
         function = compiler.main(watch(hoisted.graph), hoisted.values)
-        if self.compiles:
+        if self.compiles and instrument is None:
             function = compiled(function)
         return Plan(compiler, function, order > 0, preparation, notes)
 
@@ -132,6 +135,11 @@ class Plans:
         """The plan to run on some feeds."""
         self._latest = self._find(tuple(map(_like, feeds)))
         return self._latest
+
+    def instrumented(self, feeds: Sequence[Any], instrument: Instrument) -> Plan:
+        """The plan of its own that some feeds have, instrumented."""
+        likes = tuple(map(_like, feeds)) if self._planner.optimize else None
+        return self._planner.plan(likes, instrument)
 
     def _find(self, likes: tuple[Like | None, ...]) -> Plan:
         if not self._planner.optimize:

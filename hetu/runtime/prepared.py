@@ -12,11 +12,10 @@ from hetu.ops.kinds import Context
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
-from hetu.runtime.params import ParameterStore
+from hetu.runtime.params import ParameterStore, State, is_same, state_of
 from hetu.runtime.results import storages
 
 _Key = tuple[Any, ...]
-_State = list[tuple[torch.Tensor, int]]
 _SMALL = 1024
 
 
@@ -24,7 +23,7 @@ _SMALL = 1024
 class _Content:
     """A value's content, and the state of the variables that it was computed from."""
 
-    state: _State
+    state: State
     tensor: torch.Tensor
 
 
@@ -37,18 +36,12 @@ class Preparation:
         self.hoisted = hoisted
         self.contents = list(contents)
         self._variables = variables
-        self._state: _State | None = None
+        self._state: State | None = None
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
         """Whether the contents are those for some parameters; if not, they are taken note of."""
-        state = self._state
-        if state is not None and all(
-            parameters[position] is tensor and tensor._version == version
-            for position, (tensor, version) in zip(self._variables, state, strict=True)
-        ):
-            return True
-        self._state = [(parameters[p], parameters[p]._version) for p in self._variables]
-        return False
+        before, self._state = self._state, state_of(parameters[p] for p in self._variables)
+        return before is not None and is_same(before, self._state)
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -93,19 +86,13 @@ class Preparer:
 
     def _content(self, value: Value, work: "_Work") -> _Content:
         key = work.key(value)
-        state = [(work.parameters[p], work.parameters[p]._version) for p in work.variables(value)]
+        state = state_of(work.parameters[position] for position in work.variables(value))
         known = self._known.get(key)
-        if known is not None and _is_same(known.state, state):
+        if known is not None and is_same(known.state, state):
             return known
         content = _Content(state, work.tensor(value))
         self._known[key] = content
         return content
-
-
-def _is_same(one: _State, other: _State) -> bool:
-    return len(one) == len(other) and all(
-        a is b and version == now for (a, version), (b, now) in zip(one, other, strict=True)
-    )
 
 
 class _Work:

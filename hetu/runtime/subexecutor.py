@@ -15,10 +15,12 @@ from hetu.runtime.engine import EngineRunner, find_engine
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
-from hetu.runtime.plan import Planner, Plans
+from hetu.runtime.plan import Plan, Planner, Plans
 from hetu.runtime.precision import Precision, are_finite
 from hetu.runtime.prepare import with_fed
 from hetu.runtime.prepared import Preparer
+from hetu.runtime.profile import Profile
+from hetu.runtime.recorder import Recorder, restored
 from hetu.runtime.results import as_declared, independent, storages
 from hetu.runtime.update import FeedSource, Update
 
@@ -97,33 +99,62 @@ class SubExecutor:
         given = self._by_value(feed_dict)
         if self._runner is not None and inference is True:
             return self._run_in_engine(self._runner, given, advance)
+        plans, feeds, parameters = self._start(given, inference, advance)
+        plan = plans.find(feeds)
+        prepared = self._preparer.update(plan.preparation, parameters)
+        results = self._execute(plan, [*feeds, *prepared], parameters)
+        shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
+        shared |= storages(t for t in prepared if t.layout is torch.strided)
+        raised = map(self._precision.restored, results, self._outputs)
+        typed = map(as_declared, raised, self._outputs)
+        values = iter([independent(result, shared) for result in typed])
+        self._apply(results[len(self._outputs) :])
+        if inference is False:
+            self._store.count_run(self.graph.initializers)
+        return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
+
+    def profile(
+        self, feed_dict: Mapping[Value | str, Any], inference: bool | None, runs: int
+    ) -> Profile:
+        """Measure some runs, which change nothing."""
+        if self._runner is not None and inference is True:
+            raise UsageError(
+                f"{self.name} runs in {self._runner.backend}, whose nodes are not hetu's; leave "
+                "out backend= to profile it on torch"
+            )
+        plans, feeds, parameters = self._start(self._by_value(feed_dict), inference, False)
+        recorder = Recorder(self._context.device)
+        plan = plans.instrumented(feeds, recorder.instrument)
+        prepared = self._preparer.update(plan.preparation, parameters)
+        with restored(self._context):
+            return recorder.measure(
+                lambda: self._execute(plan, [*feeds, *prepared], parameters), runs
+            )
+
+    def _start(
+        self, given: dict[Value, Any], inference: bool | None, advance: bool
+    ) -> tuple[Plans, list[Any], list[Any]]:
+        """What a run needs: the plans to choose from, the feeds and the parameters."""
         overridden = tuple(
             value for value in self.graph.initializers if value in given and value.constant
         )
         plans = self._plans_for(inference, overridden)
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
-        plan = plans.find(feeds)
-        prepared = self._preparer.update(plan.preparation, parameters)
+        return plans, feeds, parameters
+
+    def _execute(self, plan: Plan, feeds: list[Any], parameters: list[Any]) -> tuple[Any, ...]:
+        """What the graph computes; an error names the node that failed."""
         self._context.updates.clear()
         self._context.overflows.clear()
-        precision, variables = self._precision, self.graph.initializers
+        precision = self._precision
         self._context.loss_scale = precision.loss_scale and precision.loss_scale.scale
-        autocast = precision.autocast(self._context.device, variables)
+        autocast = precision.autocast(self._context.device, self.graph.initializers)
         try:
             with torch.set_grad_enabled(plan.differentiates), autocast:
-                results = plan.function([*feeds, *prepared], parameters)
+                return plan.function(feeds, parameters)
         except Exception as error:
             raise explain(error, plan.compiler.sources) from error
-        shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
-        shared |= storages(t for t in prepared if t.layout is torch.strided)
-        restored = map(precision.restored, results, self._outputs)
-        typed = map(as_declared, restored, self._outputs)
-        values = iter([independent(result, shared) for result in typed])
-        self._apply(results[len(self._outputs) :])
-        if inference is False:
-            self._store.count_run(variables)
-        return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
 
     def _make_runner(self, backend: str | None) -> EngineRunner | None:
         """What runs this subgraph in another engine; None where it is one that trains."""
@@ -137,9 +168,7 @@ class SubExecutor:
     ) -> list[Any]:
         fed = tuple(value for value in self.graph.initializers if value in given)
         feeds, _ = self._collect(given, fed, advance)
-        results = runner.run(fed, feeds)
-        self._store.count_run(self.graph.initializers)
-        return results
+        return runner.run(fed, feeds)
 
     def source(self, inference: bool | None) -> str:
         """The Python source that runs the graph and all graphs in it, the outermost last."""

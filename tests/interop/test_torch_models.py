@@ -63,6 +63,23 @@ def test_results(exported: Exported, tmp_path: Path) -> None:
     onnx.checker.check_model(str(again), full_check=True)
 
 
+@pytest.mark.verifies("opset conversion", exporter=exporter)
+@pytest.mark.parametrize("opset", [13, pytest.param(28, marks=pytest.mark.slow)])
+def test_opsets(exported: Exported, opset: int, tmp_path: Path) -> None:
+    """The oldest and the newest opset that exports lead to, in ONNX Runtime."""
+    model, feeds = load_onnx(exported.path), exported.feeds(exported.architecture.inputs)
+    inputs, outputs = list(model.inputs.values()), list(model.outputs.values())
+    path, executor = tmp_path / "converted.onnx", ht.Executor(outputs)
+    if opset < 16 and any(node.op_type == "GridSample" for node in exported.proto.graph.node):
+        with pytest.raises(ht.UnsupportedError, match="GridSample 16 -> 15"):
+            hetu2onnx.export(executor, inputs, outputs, path, opset=opset)
+        pytest.skip("GridSample has no form before opset 16")
+    hetu2onnx.export(executor, inputs, outputs, path, opset=opset)
+    onnx.checker.check_model(str(path), full_check=True)
+    wanted = session(exported.path).run(None, feeds)
+    compare(session(path).run(None, feeds), wanted, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.verifies("gradients", exporter=exporter)
 def test_gradients(exported: Exported) -> None:
     """Those of all parameters, wherever the exporter put them, are torch's own."""

@@ -15,7 +15,7 @@ def load_session(
 ) -> Session:
     """A session of ONNX Runtime on the CPU."""
     library = load_library("onnxruntime")
-    file = ModelFile(store, inputs, outputs)
+    file = ModelFile("onnxruntime", store, inputs, outputs)
     options = library.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

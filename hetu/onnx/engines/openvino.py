@@ -21,16 +21,15 @@ def load_session(
     library = load_library("openvino")
     for value in (*inputs, *outputs):
         _check_type(value)
-    file = ModelFile(store, inputs, outputs)
+    file = ModelFile("openvino", store, inputs, outputs)
     core = library.Core()
     config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = core.compile_model(core.read_model(file.path), "CPU", config)
 
     def run(feeds: Sequence[Any]) -> Sequence[Any]:
-        given = {name: np.ascontiguousarray(f) if f.ndim else f
-                 for name, f in zip(file.inputs, feeds, strict=True)}  # fmt: skip
-        results = compiled(given)
-        return [np.array(results[name]) for name in file.outputs]
+        # by position: a tensor that two names in a file stand for may have either here
+        results = compiled([np.ascontiguousarray(f) if f.ndim else f for f in feeds])
+        return [np.array(results[position]) for position in file.positions]
 
     return run
 
@@ -38,6 +37,6 @@ def load_session(
 def _check_type(value: Value) -> None:
     if not isinstance(value.type, TensorType | None) or value.dtype is STRING:
         raise UnsupportedError(
-            f"{show(value.name)}: openvino takes and gives tensors of numbers, not {value.type}; "
+            f"{show(value.name)}: openvino takes and gives tensors of numbers only; "
             "leave out backend='openvino' to run it on torch"
         )

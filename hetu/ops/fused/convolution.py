@@ -3,6 +3,7 @@
 from hetu.ops import native
 from hetu.ops.kinds import Any, Floats, Ints, Tensor
 from hetu.ops.registry import FUSED, op
+from hetu.ops.windows import pad
 
 
 @op("PackConv", domain=FUSED)
@@ -32,8 +33,12 @@ def conv(
     strides: Ints,
     dilations: Ints,
     group: int,
+    before: Ints | None = None,
     activation: str = "",
     numbers: Floats = (),
 ) -> Tensor:
+    """A convolution of `x`, with zeros around it first where `before` says how many at each end."""
+    if before:
+        x = pad(native.ordered(x, w), before[: len(pads)], before[len(pads) :])
     geometry = (pads, strides, dilations, group)
     return native.convolution(x, w, b, geometry, activation, other, numbers)

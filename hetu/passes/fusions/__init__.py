@@ -5,12 +5,12 @@ single ONNX operators, those of the second join these with their neighbours.
 """
 
 from hetu.passes.fusion import Fusion
-from hetu.passes.fusions.activation import gelu, hard_swish, mish, silu
+from hetu.passes.fusions.activation import clip, gelu, hard_swish, mish, silu, softplus
+from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.embeddings import embeddings
-from hetu.passes.fusions.layout import channels_last
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -25,16 +25,18 @@ from hetu.passes.fusions.norms import (
     rms_norm,
     shifted_layer_norm,
 )
+from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
+from hetu.passes.fusions.sink import sink
 
 STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
-        gelu, silu, hard_swish, mish, layer_norm, rms_norm, norm_scale, norm_bias, batch_norm,
-        shifted_layer_norm, attention, flattened, embeddings,
+        gelu, silu, hard_swish, softplus, mish, clip, layer_norm, rms_norm, norm_scale, norm_bias,
+        batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus,
-        convolution, convolution_activation, convolution_plus, channels_last,
+        convolution, convolution_activation, convolution_plus,
     ),
 )  # fmt: skip

@@ -2,10 +2,14 @@
 
 from math import isclose, pi, sqrt
 
-from hetu.ir import Node
-from hetu.passes.build import make
+import numpy as np
+
+from hetu.ir import Node, Value
+from hetu.passes.build import constant, make
+from hetu.passes.facts import constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
 from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
+from hetu.types import dtype
 
 _op = Operators()
 _x = Any("x")
@@ -51,6 +55,7 @@ HARD_SWISH = Either((
     _op.Mul(_op.Mul(_x, _SIX), 1 / 6),
     _op.Mul(_x, Either((_op.Div(_SIX, 6.0), _op.Mul(_SIX, 1 / 6)))),
 ))  # fmt: skip
+SOFTPLUS = _op.Log(_op.Add(_op.Exp(_x), 1.0))
 MISH = _op.Mul(_x, _op.Tanh(_op.Softplus(_x)))
 
 
@@ -104,3 +109,46 @@ def _activation(
     return replaced(
         node, make(op_type, [x], node.outputs[0], {"approximate": approximate}), *found.inner
     )
+
+
+@fusion("Log")
+def softplus(node: Node, site: Site) -> Outcome:
+    """`log(1 + exp(x))`, which overflows where the operator does not."""
+    output = node.outputs[0]
+    assert output is not None
+    found = match(SOFTPLUS, output)
+    return None if found is None else _activation(node, found, site, "Softplus")
+
+
+_BOUNDS = {"Min": "Max", "Max": "Min"}
+
+
+@fusion(*_BOUNDS, inference_only=True)
+def clip(node: Node, site: Site) -> Outcome:
+    """`min(max(x, low), high)`; at the bounds themselves, the gradients differ."""
+    outer = _bounded(node, site)
+    inner_node = outer[0].node if outer is not None else None
+    if outer is None or inner_node is None or inner_node.op_type != _BOUNDS[node.op_type]:
+        return None
+    inner = _bounded(inner_node, site)
+    if inner is None or site.outside_use([inner_node], [node]):
+        return None
+    bounds = {node.op_type: outer[1], inner_node.op_type: inner[1]}
+    low, high = bounds["Max"], bounds["Min"]
+    if not low <= high:  # then the order decides
+        return None
+    limits = [constant(np.asarray(bound).reshape(())) for bound in (low, high)]
+    return replaced(node, make("Clip", [inner[0], *limits], node.outputs[0]), inner_node)
+
+
+def _bounded(node: Node, site: Site) -> tuple[Value, np.ndarray] | None:
+    """What a node compares with a constant number, and that number."""
+    if not is_onnx(node, *_BOUNDS) or len(node.inputs) != 2:
+        return None
+    for x, bound in (node.inputs, node.inputs[::-1]):
+        array = constant_array(bound)
+        if x is None or array is None or array.size != 1 or not dtype(array.dtype).is_float:
+            continue
+        if (site.facts.rank(x) or 0) >= array.ndim and site.facts.dtype(x) is not None:
+            return x, array.reshape(())
+    return None

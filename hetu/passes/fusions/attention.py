@@ -197,9 +197,9 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
     source = node.inputs[0]
     assert source is not None
     perm = tuple(first[axis] for axis in axes)
-    if perm != tuple(range(rank)):
-        return build.add("Transpose", source, perm=perm), by, covered
     inner, further, _ = _unscaled(source, build.site)
+    if inner is not None and perm != tuple(range(rank)):
+        inner = build.add("Transpose", inner, perm=perm)
     return inner, by * further, covered
 
 

@@ -8,6 +8,7 @@ from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
+from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
 
 _GEOMETRY = ("pads", "strides", "dilations", "group")
@@ -17,49 +18,47 @@ _GEOMETRY = ("pads", "strides", "dilations", "group")
 def convolution(node: Node, site: Site) -> Outcome:
     """A convolution with a weight."""
     x, weight, bias = (*node.inputs, None)[:3]
-    if not is_onnx(node, "Conv") or x is None or weight is None or not _is_static(weight):
+    if not is_onnx(node, "Conv") or x is None or weight is None or not is_given(weight):
         return None
     kernel = _kernel_shape(weight, site)
     if kernel is None or len(kernel) not in (2, 3) or 0 in kernel:
         return "only weights of two or three spatial axes gain from it"
-    if site.facts.dtype(_source(weight)) is not FLOAT32:
-        return f"the weight is {site.facts.dtype(_source(weight))}"
-    placed = _windows(node, kernel, site.facts.shape(x))
-    if placed is None or not placed.is_symmetric:
-        return "the padding differs before and after, or depends on the input's size"
+    if site.facts.dtype(weight) is not FLOAT32:
+        return f"the weight is {site.facts.dtype(weight)}"
+    shape = site.facts.shape(x)
+    placed = placed_windows(node, kernel, shape)
+    if placed is None:
+        return "the padding depends on the input's size"
+    before, pads = _split(placed)
     geometry = {
-        "pads": placed.begin, "strides": placed.strides, "dilations": placed.dilations,
+        "pads": pads, "strides": placed.strides, "dilations": placed.dilations,
         "group": argument(node, "group"),
     }  # fmt: skip
-    shape = site.facts.shape(x)
-    layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
+    if shape is not None:
+        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
+    layout = {**geometry, "packs": False, "like_shape": shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
-    fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
+    fresh = make_fused("Conv", inputs, node.outputs[0], {**geometry, "before": before})
     return Replacement([packed, fresh], fresh.outputs)
 
 
-def _is_static(weight: Value) -> bool:
-    """Whether a weight is given, or given but for the factor of a normalization."""
-    node = weight.node
-    return weight.data is not None or (
-        node is not None and node.op_type == "Mul" and _source(weight).data is not None
-    )
-
-
-def _source(weight: Value) -> Value:
-    """The weight that a normalization's factor was multiplied into."""
-    node = weight.node
-    first = node.inputs[0] if node is not None else None
-    return weight if first is None else first
+def _split(placed: Windows) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """The padding that goes before the convolution, all or none, and the convolution's own."""
+    if placed.is_symmetric:
+        return None, placed.begin
+    return (*placed.begin, *placed.end), (0,) * placed.rank
 
 
 def _kernel_shape(weight: Value, site: Site) -> tuple[int, ...] | None:
-    shape = site.facts.shape(_source(weight))
+    shape = site.facts.shape(weight)
     return None if shape is None or 0 in shape else shape[2:]
 
 
-def _windows(node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None) -> Windows | None:
+def placed_windows(
+    node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None
+) -> Windows | None:
+    """The windows of a convolution; None where its padding depends on a size that is not known."""
     auto_pad = argument(node, "auto_pad")
     if auto_pad in ("SAME_UPPER", "SAME_LOWER") and shape is None:
         return None

@@ -6,6 +6,7 @@ from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
+from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
 
 SMALLEST = 1 << 20
@@ -76,7 +77,7 @@ def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
     before = weight.node
     if before is not None and is_onnx(before, "Transpose") and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
-    if weight is None or weight.data is None or site.facts.rank(weight) != 2:
+    if weight is None or not is_given(weight) or site.facts.rank(weight) != 2:
         return None
     return weight, is_transposed
 
@@ -126,7 +127,7 @@ def linear_bias(node: Node, site: Site) -> Outcome:
     """A vector added to a product."""
     for value, bias in (node.inputs, node.inputs[::-1]):
         before = _producer(value, "Linear", site)
-        if before is None or bias is None or bias.data is None or before.inputs[2] is not None:
+        if before is None or bias is None or not is_given(bias) or before.inputs[2] is not None:
             continue
         if site.facts.rank(bias) != 1 or site.facts.shape(bias) != (_columns(before, site),):
             continue

@@ -131,10 +131,12 @@ def transposes(node: Node, site: Site) -> Outcome:
     if inner is None or not is_onnx(inner, "Transpose"):
         return None
     first, second = permutation(inner, site), permutation(node, site)
-    if first is None or second is None or site.outside_use([inner], [node]):
+    if first is None or second is None:
         return None
     perm = tuple(first[axis] for axis in second)
-    return replaced(node, make("Transpose", inner.inputs, node.outputs[0], {"perm": perm}), inner)
+    fresh = make("Transpose", inner.inputs, node.outputs[0], {"perm": perm})
+    covered = [] if site.outside_use([inner], [node]) else [inner]
+    return replaced(node, fresh, *covered)
 
 
 @fusion(*RESHAPES)
