@@ -71,7 +71,12 @@ def classifier(rewrite: Rewrite) -> Results:
     transform = rewrite.attribute("post_transform", "NONE")
     forest = _of_two_classes(forest, transform)
     raw = _scores(rewrite, forest, "SUM", "NONE")
-    scores = raw if transform == "NONE" else _scores(rewrite, forest, "SUM", transform)
+    is_own = transform in ("SOFTMAX_ZERO", "PROBIT")
+    scores = (
+        _scores(rewrite, forest, "SUM", transform)
+        if is_own
+        else _transformed(rewrite, raw, transform)
+    )
     place = rewrite.op("ArgMax", raw, axis=1, keepdims=0)
     return [rewrite.op("Gather", labels, place), rewrite.cast(scores, FLOAT32)]
 
