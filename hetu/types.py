@@ -99,8 +99,8 @@ _BY_NAME: Mapping[str, DType] = {d.name: d for d in DTYPES}
 _BY_NUMPY: Mapping[np.dtype, DType] = {d.numpy: d for d in DTYPES if d.torch}
 _BY_TORCH: Mapping[torch.dtype, DType] = {d.torch: d for d in DTYPES if d.torch}
 
-FLOAT32, INT32, INT64, BOOL, STRING = (
-    _BY_NAME[n] for n in ("float32", "int32", "int64", "bool", "string")
+FLOAT32, FLOAT64, INT32, INT64, BOOL, STRING = (
+    _BY_NAME[n] for n in ("float32", "float64", "int32", "int64", "bool", "string")
 )
 
 

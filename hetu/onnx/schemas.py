@@ -1,7 +1,8 @@
 """What onnx's schemas say of operators and of the types of values, for conversions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import onnx
@@ -26,17 +27,24 @@ from hetu.types import (
     short_domain,
 )
 
+_Opset = tuple[str, int]
+"""A domain and its version."""
+
 MAX_DATA = 1024
 """Constants of more elements say nothing of shapes."""
 
 
 class OnnxSchemas:
-    """Looks up operators, and infers types node by node, each at its own version.
+    """Looks up operators, and infers types, each node at its own version.
 
-    `types` holds what is known beyond what values say of themselves.
+    `types` holds what is known beyond what values say of themselves. `results` are a graph's: what
+    leads to them is inferred at once when a first type has to be.
     """
 
-    def __init__(self, types: Mapping[Value, ValueType]) -> None:
+    def __init__(
+        self, types: Mapping[Value, ValueType], results: Iterable[Value | None] = ()
+    ) -> None:
+        self._results = [value for value in results if value is not None]
         self._types: dict[Value, ValueType | None] = dict(types)
         self._same: dict[Value, Value] = {}
         self._names: dict[Value, str] = {}
@@ -48,21 +56,29 @@ class OnnxSchemas:
     def type_of(self, value: Value) -> ValueType | None:
         """A value's type as far as it is stated or can be inferred."""
         value = self._origin(value)
-        pending = [value]
-        while pending:
-            current = pending[-1]
-            node = current.node
-            if current in self._types or node is None or _is_complete(current.type):
-                self._types.setdefault(current, current.type)
-                pending.pop()
-                continue
-            missing = [v for v in map(self._origin, dependencies(node)) if v not in self._types]
-            if missing:
-                pending.extend(missing)
-            else:
-                self._infer(node)
-                pending.pop()
+        if value not in self._types:
+            wanted, self._results = [value, *self._results], []
+            for opset, nodes in groupby(self._behind(wanted), _plain_opset):
+                self._infer(opset, list(nodes))
         return self._types[value]
+
+    def _behind(self, values: Iterable[Value]) -> list[Node]:
+        """The nodes that types of values have to be inferred from, in their order."""
+        pending = list(map(self._origin, values))
+        nodes, seen = set[Node](), set(pending)
+        while pending:
+            current = pending.pop()
+            if current in self._types:
+                continue
+            node = current.node
+            if node is None or _is_complete(current.type):
+                self._types[current] = current.type
+            elif node not in nodes:
+                nodes.add(node)
+                behind = set(map(self._origin, dependencies(node))) - seen
+                seen |= behind
+                pending.extend(behind)
+        return sorted(nodes, key=lambda node: node.serial)
 
     def type_name(self, value: Value) -> str | None:
         """A value's type as schemas spell it; what they say of it goes before inference."""
@@ -116,7 +132,7 @@ class OnnxSchemas:
 
     def body(self, node: Node, version: int) -> Function | None:
         """What an operator's schema says that a node does in other operators."""
-        names = _Names()
+        names = _Names(self._origin)
         proto = GraphWriter(names, _data, HeldData(None)).node(node)
         types = {names[v]: write_type(self.type_of(v)) for v in node.inputs if v is not None}
         return schema_body(proto, node.version, types, version)
@@ -124,15 +140,46 @@ class OnnxSchemas:
     def _origin(self, value: Value) -> Value:
         return self._same.get(value, value)
 
-    def _infer(self, node: Node) -> None:
-        """Note the types of a node's outputs: what values say themselves goes first."""
-        if node.function is not None and node.function.local:
-            return self._infer_call(node, node.function)
-        inferred = self._inferred(node)
-        names = _Names()
-        for value in node.outputs:
-            if value is not None:
-                self._types[value] = _better(value.type, inferred.get(names[value]))
+    def _infer(self, opset: _Opset | None, nodes: Sequence[Node]) -> None:
+        """Note the types of nodes' outputs, those of nodes of one opset together."""
+        if opset is not None and self._infer_together(opset, nodes):
+            return
+        for node in nodes:
+            if node.function is not None and node.function.local:
+                self._infer_call(node, node.function)
+            else:
+                self._note([node], _Names(self._origin), self._inferred(node))
+
+    def _note(
+        self, nodes: Sequence[Node], names: "_Names", inferred: Mapping[str, ValueType | None]
+    ) -> None:
+        """Note types by name: what values say themselves goes first."""
+        for node in nodes:
+            for value in node.outputs:
+                if value is not None:
+                    self._types[value] = _better(value.type, inferred.get(names[value]))
+
+    def _infer_together(self, opset: _Opset, nodes: Sequence[Node]) -> bool:
+        """Infer in one graph, several times as fast as node by node; False where onnx refuses."""
+        names = _Names(self._origin)
+        writer = GraphWriter(names, _data, HeldData(None))
+        used = dict.fromkeys(self._origin(v) for node in nodes for v in dependencies(node))
+        made = [value for node in nodes for value in node.outputs if value is not None]
+        info = onnx.helper.make_value_info
+        given = [info(names[v], write_type(self._types[v])) for v in used if v in self._types]
+        stated = [info(names[v], write_type(v.type)) for v in made if v.type is not None]
+        constants = [(names[v], tensor) for v in used if (tensor := _small(v)) is not None]
+        for name, tensor in constants:
+            tensor.name = name
+        graph = onnx.GraphProto(node=map(writer.node, nodes), input=given, value_info=stated)
+        graph.initializer.extend(tensor for _, tensor in constants)
+        model = onnx.ModelProto(graph=graph, opset_import=[onnx.helper.make_opsetid(*opset)])
+        try:
+            inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError):
+            return False
+        self._note(nodes, names, {entry.name: read_type(entry.type) for entry in inferred})
+        return True
 
     def _infer_call(self, node: Node, function: Function) -> None:
         """A function's results may be of other types at every call."""
@@ -146,7 +193,7 @@ class OnnxSchemas:
         domain = short_domain(node.domain)
         if not onnx.defs.has(node.op_type, node.version, domain):
             return {}
-        names, used = _Names(), list(dependencies(node))
+        names, used = _Names(self._origin), list(dependencies(node))
         try:
             types = onnx.shape_inference.infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, node.version, domain),
@@ -161,10 +208,21 @@ class OnnxSchemas:
 
 
 class _Names(dict[Value, str]):
-    """A name for any value."""
+    """A name for any value, that of the value in whose place it is."""
+
+    def __init__(self, origin: Callable[[Value], Value]) -> None:
+        super().__init__()
+        self._origin = origin
 
     def __missing__(self, value: Value) -> str:
-        return f"v{value.serial}"
+        return f"v{self._origin(value).serial}"
+
+
+def _plain_opset(node: Node) -> _Opset | None:
+    """What a node may be inferred in one graph with others by; None for graphs and calls."""
+    if node.has_graphs or (node.function is not None and node.function.local):
+        return None
+    return short_domain(node.domain), node.version
 
 
 def _data(value: Value) -> Tensor | SparseTensor:

@@ -52,7 +52,8 @@ def settle_versions(
         _imports(f, opsets, sources, not wanted) for f in functions
     ):
         return Settled(opsets, graph, {function: function for function in functions})
-    conversion = Conversion(opsets, OnnxSchemas(types))
+    opsets.setdefault("", DEFAULT_OPSET)  # nodes beside those of other domains are made of ai.onnx
+    conversion = Conversion(opsets, OnnxSchemas(types, graph.outputs))
     graph = conversion.graph(graph)
     pairs = [(function, conversion.function(function)) for function in functions]
     if conversion.failures:

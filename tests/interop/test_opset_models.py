@@ -1,6 +1,7 @@
 """Conversion between opsets of whole models, of the ONNX suite, and of ai.onnx.ml."""
 
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings, strategies
 from hypothesis.strategies import DataObject
@@ -166,7 +168,7 @@ def with_constants(
     ("op_type", "version"),
     [("LabelEncoder", 1), ("LabelEncoder", 2), ("LabelEncoder", 4),
      ("TreeEnsembleClassifier", 1), ("TreeEnsembleClassifier", 3),
-     ("TreeEnsembleRegressor", 1), ("TreeEnsembleRegressor", 3)],
+     ("TreeEnsembleRegressor", 1), ("TreeEnsembleRegressor", 3), ("TreeEnsemble", 5)],
 )  # fmt: skip
 def test_versions_of_ml(op_type: str, version: int, tmp_path: Path) -> None:
     converted = set()
@@ -179,18 +181,20 @@ def test_versions_of_ml(op_type: str, version: int, tmp_path: Path) -> None:
         call = make(Random(data), version)
         model = build(call, ML, op_type, version)
         expected = infer(model, feeds(call))
-        for target in range(1, 5):
+        for target in range(1, 6):
             try:
                 proto = convert(model, {ML: target}, tmp_path / "m.onnx")
             except UnsupportedError as error:
-                assert target < version and "that version" in str(error)
+                is_older = target < version
+                reason = "that version|are float32" if is_older else "averages or base values"
+                assert re.search(reason, str(error)) and (is_older or target == 5), error
                 continue
             converted.add(target)
             for ours, theirs in zip(infer(proto, feeds(call)), expected, strict=True):
                 assert_equal(ours, theirs, f"version {target}", call.rtol, call.atol)
 
     agree()
-    assert converted == {1, 2, 3, 4}
+    assert converted == {1, 2, 3, 4, 5}
 
 
 def test_versions_by_domain(tmp_path: Path) -> None:
@@ -206,8 +210,28 @@ def test_versions_by_domain(tmp_path: Path) -> None:
             convert(model, opset, tmp_path / "m.onnx")
 
 
-def test_trees_have_no_form_where_they_are_deprecated(tmp_path: Path) -> None:
+def test_joined_trees_of_different_versions(tmp_path: Path) -> None:
+    """Those with several votes a leaf, and a file of the version that has leaves apart."""
     x, y = load_iris(return_X_y=True)
-    model: Any = to_onnx(RandomForestRegressor(1).fit(x, y), x[:1].astype(np.float32))
-    with pytest.raises(UnsupportedError, match="deprecated from opset 5 of ai.onnx.ml on"):
-        convert(model, {ML: 5}, tmp_path / "m.onnx")
+    x, y = x.astype(np.float32), np.stack([y, 2 - y, y * y], 1)
+    forest = RandomForestRegressor(4, max_depth=4, random_state=0).fit(x, y)
+    proto: Any = to_onnx(forest, x[:1], target_opset={"": 18, ML: 3})
+    first = ht.onnx.load_onnx(proto)
+    second = ht.onnx.load_onnx(
+        parser.parse_model("""<ir_version: 10, opset_import: ["" : 18, "ai.onnx.ml" : 5]>
+    g (float[N, 4] x) => (float[N, 3] z)
+    { z = ai.onnx.ml.TreeEnsemble <n_targets = 3, tree_roots = [0], nodes_featureids = [2],
+        nodes_modes = uint8[1] {0}, nodes_splits = float[1] {2.5}, nodes_truenodeids = [0],
+        nodes_trueleafs = [1], nodes_falsenodeids = [1], nodes_falseleafs = [1],
+        leaf_targetids = [0, 2], leaf_weights = float[2] {10.0, 20.0}> (x) }""")
+    )
+    ((name, given_to_both),) = first.inputs.items()
+    (votes,) = first.outputs.values()
+    outputs = [votes + ht.replace(second["z"], {second["x"]: given_to_both})]
+    joined = ht.onnx.export(ht.Executor(outputs), [given_to_both], outputs, tmp_path / "m.onnx")
+    onnx.checker.check_model(joined, full_check=True)
+    assert ml_version(joined) == 5
+    (actual,) = onnxruntime.InferenceSession(joined.SerializeToString()).run(None, {name: x})
+    is_short = x[:, 2:3] <= 2.5
+    expected = forest.predict(x) + np.where(is_short, [10, 0, 0], [0, 0, 20])
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)

@@ -26,6 +26,15 @@ def test_padded_strings() -> None:
     assert result("CenterCropPad", 18, x, np.array([3])).tolist() == ["b", "a", ""]
 
 
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_blocks_of_images_without_elements(mode: str) -> None:
+    for batch, height in ((0, 4), (2, 0)):
+        x = np.zeros((batch, 3, height, 6), np.float32)
+        y = np.asarray(result("SpaceToDepth", 28, x, blocksize=2, mode=mode))
+        assert y.shape == (batch, 12, height // 2, 3)
+        assert np.shape(result("DepthToSpace", 28, y, blocksize=2, mode=mode)) == x.shape
+
+
 @pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16])
 @pytest.mark.parametrize("rank", range(1, 7))

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from hetu.errors import ModelError, UsageError, show
 from hetu.ops.kinds import Any, Floats, HostTensor, Ints, Tensor
@@ -143,24 +142,24 @@ def tile_1(input: Tensor, tiles: int, axis: int) -> Tensor:
 
 @op("DepthToSpace")
 def depth_to_space(input: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
-    if _is_column_row_depth(mode):
-        return F.pixel_shuffle(input, blocksize)
     batch, channels, height, width = input.shape
     depth = channels // blocksize**2
-    blocks = input.reshape(batch, blocksize, blocksize, depth, height, width)
-    pixels = blocks.permute(0, 3, 4, 1, 5, 2)
+    if _is_column_row_depth(mode):
+        blocks = input.reshape(batch, depth, blocksize, blocksize, height, width)
+        pixels = blocks.permute(0, 1, 4, 2, 5, 3)
+    else:
+        blocks = input.reshape(batch, blocksize, blocksize, depth, height, width)
+        pixels = blocks.permute(0, 3, 4, 1, 5, 2)
     return pixels.reshape(batch, depth, height * blocksize, width * blocksize)
 
 
 @op("SpaceToDepth")
 def space_to_depth(input: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
-    if _is_column_row_depth(mode):
-        return F.pixel_unshuffle(input, blocksize)
     batch, depth, height, width = input.shape
     rows, columns = height // blocksize, width // blocksize
     blocks = input.reshape(batch, depth, rows, blocksize, columns, blocksize)
-    pixels = blocks.permute(0, 3, 5, 1, 2, 4)
-    return pixels.reshape(batch, depth * blocksize**2, rows, columns)
+    order = (0, 1, 3, 5, 2, 4) if _is_column_row_depth(mode) else (0, 3, 5, 1, 2, 4)
+    return blocks.permute(order).reshape(batch, depth * blocksize**2, rows, columns)
 
 
 def _is_column_row_depth(mode: str) -> bool:

@@ -228,7 +228,7 @@ class Conversion:
         if not reached or not self._loses_types(node, versions[-1], reached[-1]):
             return None
         used = [value is not None for value in node.outputs]
-        rewrite = Rewrite(node, version, versions[-1], reached[-1], self._schemas, used)
+        rewrite = self._rewrite(node, version, versions[-1], reached[-1], used)
         try:
             results = in_known_types(rewrite, node.inputs, rewrite.keep)
         except InconvertibleError as error:
@@ -236,6 +236,16 @@ class Conversion:
         results = rewrite.results(results)
         self._schemas.same(results, node.outputs)
         return rewrite.nodes, results
+
+    def _rewrite(
+        self,
+        node: Node,
+        version: int,
+        old: Signature,
+        new: Signature | None,
+        used: Sequence[bool],
+    ) -> Rewrite:
+        return Rewrite(node, version, old, new, self._schemas, used, self._targets.get("", 0))
 
     def _expanded(self, node: Node, function: Function) -> _Taken:
         nodes, results = expand(node, function)
@@ -249,7 +259,7 @@ class Conversion:
         try:
             outputs = zip(node.outputs, names, strict=True)
             used = [v is not None and n not in self._unused for v, n in outputs]
-            rewrite = Rewrite(node, step.version, step.old, step.new, self._schemas, used)
+            rewrite = self._rewrite(node, step.version, step.old, step.new, used)
             results = self._apply(rewrite, step)
         except InconvertibleError as error:
             body = self._schemas.body(node, step.version) if step.direction == "down" else None

@@ -8,7 +8,16 @@ import numpy as np
 
 from hetu.ir import Attribute, Graph, Node, Tensor, Value, add_outputs, next_serial
 from hetu.passes.opset.schema import Schemas, Signature
-from hetu.types import INT64, DType, OptionalType, SequenceType, TensorType, ValueType, short_domain
+from hetu.types import (
+    FLOAT32,
+    INT64,
+    DType,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    ValueType,
+    short_domain,
+)
 
 Operand = Value | np.ndarray | np.generic | Sequence[int] | None
 """An input of a new node; arrays and lists of integers become constants."""
@@ -32,7 +41,7 @@ class InconvertibleError(Exception):
 class Rewrite:
     """One step of one node, from the signature `old` to `new` (None: it does not exist there).
 
-    New nodes are made for opset `version` of the node's domain.
+    The node goes on at opset `version` of its domain; beside it, ai.onnx is at `opset`.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class Rewrite:
         new: Signature | None,
         schemas: Schemas,
         used: Sequence[bool],
+        opset: int,
     ) -> None:
         self.node = node
         self.version = version
@@ -51,10 +61,13 @@ class Rewrite:
         self.schemas = schemas
         self.nodes: list[Node] = []
         self._used = used
+        self._opset = opset if short_domain(node.domain) else version
 
     def inner(self) -> "Rewrite":
         """Another list of nodes, for a graph inside one of these."""
-        return Rewrite(self.node, self.version, self.old, self.new, self.schemas, self._used)
+        return Rewrite(
+            self.node, self.version, self.old, self.new, self.schemas, self._used, self._opset
+        )
 
     # What the node has
 
@@ -98,6 +111,11 @@ class Rewrite:
             self.fail(f"the type of {_title(value)} is not known; state it in value_info")
         return found
 
+    def work_type(self, value: Value) -> DType:
+        """What to sum a tensor of floats in: its own type, or float32 where that is wider."""
+        element = self.dtype(value)
+        return element if element.bits >= FLOAT32.bits else FLOAT32
+
     def shape(self, value: Value) -> tuple[Any, ...] | None:
         """A tensor's dimensions, None where not even the rank is known."""
         found = self.schemas.type_of(value)
@@ -129,24 +147,33 @@ class Rewrite:
         *inputs: Operand,
         outputs: int = 1,
         version: int | None = None,
+        domain: str = "",
         **attributes: Any,
     ) -> Any:
-        """A new node's output, or the tuple of its `outputs`; attributes that are None go."""
+        """A new node's output, or the tuple of its `outputs`; attributes that are None go.
+
+        Nodes of another domain than ai.onnx are at the version of the node itself.
+        """
         given = {name: as_attribute(a) for name, a in attributes.items() if a is not None}
         node = Node(
             op_type,
             _trimmed(map(as_value, inputs)),
             given,
-            domain=self.node.domain,
-            version=version or self.version,
+            domain=domain,
+            version=version or (self.version if domain else self._opset),
             name=f"{self.node.name}/{op_type}" if self.node.name else "",
         )
         values = self._add(node, [True] * outputs)
         return values[0] if outputs == 1 else values
 
     def cast(self, value: Value, element: DType) -> Value:
-        """A tensor as one of another type."""
-        return self.op("Cast", value, to=element.code)
+        """A tensor as one of a type, itself where it is known to be that."""
+        is_same = self.schemas.element(value) is element
+        return value if is_same else self.op("Cast", value, to=element.code)
+
+    def sized(self, value: Value, *sizes: Operand) -> Value:
+        """A tensor of other dimensions, those of all the lists together; a 0 among them is one."""
+        return self.op("Reshape", value, self.op("Concat", *sizes, axis=0), allowzero=1)
 
     def sizes(self, value: Value, start: int, end: int = END) -> Value:
         """A tensor's dimensions from one axis to another, when it runs."""
@@ -181,7 +208,7 @@ class Rewrite:
     def results(self, results: Value | Sequence[Value | None]) -> Sequence[Value | None]:
         """Results of a rule as outputs of different new nodes."""
         values = [results] if isinstance(results, Value) else results
-        return as_outputs(values, self.nodes, self.version)
+        return as_outputs(values, self.nodes, self._opset)
 
     def constant(self, content: object, element: DType) -> Value:
         """A constant of a type."""
@@ -193,7 +220,7 @@ class Rewrite:
         """A function's argument, which an attribute refers to, as a value."""
         attribute = self.node.attributes[name]
         content: dict[str, Any] = {f"value_{attribute.kind}": attribute}
-        return self.op("Constant", version=max(self.version, 12), **content)
+        return self.op("Constant", version=max(self._opset, 12), **content)
 
     def fail(self, reason: str) -> NoReturn:
         """Say that there is no form in the other version."""

@@ -1,10 +1,10 @@
-"""Softmax and its kin, Clip, Selu, Dropout, Cast."""
+"""Operators by element: Softmax and its kin, Clip, Selu, Dropout, Cast, Mod."""
 
 from hetu.errors import UsageError
 from hetu.ir import Value
 from hetu.passes.opset.derive import constant_input, plain
 from hetu.passes.opset.rewrite import Rewrite
-from hetu.passes.opset.rule import Results, up
+from hetu.passes.opset.rule import Results, down, up
 from hetu.types import dtype
 
 
@@ -68,3 +68,18 @@ def cast(rewrite: Rewrite) -> Results:
     except UsageError as error:
         rewrite.fail(str(error))
     return rewrite.keep(to=element.code)
+
+
+@down("Mod", 28)
+def floored(rewrite: Rewrite) -> Results:
+    """Until opset 28, floats had remainders of their own sign only, not of the divisor's."""
+    x, y = rewrite.given(0), rewrite.given(1)
+    element = rewrite.dtype(x)
+    if rewrite.attribute("fmod", 0) or not element.is_float:
+        return plain(rewrite)
+    (rest,) = rewrite.keep(fmod=1)
+    zero = rewrite.constant(0, element)
+    is_negative, is_below = (rewrite.op("Less", value, zero) for value in (rest, y))
+    is_other = rewrite.op("Xor", is_negative, is_below)
+    is_apart = rewrite.op("And", rewrite.op("Not", rewrite.op("Equal", rest, zero)), is_other)
+    return rewrite.op("Where", is_apart, rewrite.op("Add", rest, y), rest)

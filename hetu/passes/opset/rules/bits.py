@@ -46,36 +46,37 @@ def _complement(rewrite: Rewrite, x: Value) -> Value:
 
 @down("BitShift", 28)
 def shift(rewrite: Rewrite) -> Results:
-    """Until opset 28 only unsigned integers were shifted, and by less than their bits.
-
-    Of a negative number the complement, which is none, is shifted to the right.
-    """
-    x, distance = rewrite.given(0), rewrite.given(1)
-    element, known = rewrite.dtype(x), constant_data(distance)
-    if element.numpy.kind == "u" and known is not None and np.all(known < element.bits):
+    """Until opset 28 only unsigned integers were shifted, and by less than their bits."""
+    x, known = rewrite.given(0), constant_data(rewrite.given(1))
+    element = rewrite.dtype(x)
+    is_signed = element.numpy.kind == "i"
+    if not is_signed and known is not None and np.all(known < element.bits):
         return plain(rewrite)
-    distance = rewrite.cast(distance, INT64)
-    is_short = rewrite.op(
-        "And",
-        rewrite.op("GreaterOrEqual", distance, np.int64(0)),
-        rewrite.op("Less", distance, np.int64(element.bits)),
+    if is_signed and rewrite.attribute("direction") == "RIGHT":
+        return rewrite.cast(_shifted_with_sign(rewrite, rewrite.cast(x, INT64)), element)
+    return rewrite.cast(_shifted(rewrite, x), element)
+
+
+def _shifted_with_sign(rewrite: Rewrite, x: Value) -> Value:
+    """To the right; of a negative number the complement, which is none, is shifted."""
+    is_negative = rewrite.op("Less", x, np.int64(0))
+    magnitude = rewrite.op("Where", is_negative, _complement(rewrite, x), x)
+    shifted = _shifted(rewrite, magnitude)
+    return rewrite.op("Where", is_negative, _complement(rewrite, shifted), shifted)
+
+
+def _shifted(rewrite: Rewrite, x: Value) -> Value:
+    """Bits moved without regard to a sign; nothing is left of those moved by too much."""
+    bits, distance = rewrite.dtype(rewrite.given(0)).bits, rewrite.cast(rewrite.given(1), INT64)
+    is_far = rewrite.op(
+        "Or",
+        rewrite.op("Less", distance, np.int64(0)),
+        rewrite.op("GreaterOrEqual", distance, np.int64(bits)),
     )
-    distance = rewrite.cast(rewrite.op("Where", is_short, distance, np.int64(0)), UINT64)
-    if element.numpy.kind == "u" or rewrite.attribute("direction") == "LEFT":
-        return rewrite.cast(_shifted(rewrite, x, distance, is_short), element)
-    wide = rewrite.cast(x, INT64)
-    is_negative = rewrite.op("Less", wide, np.int64(0))
-    magnitude = rewrite.op("Where", is_negative, _complement(rewrite, wide), wide)
-    number = _shifted(rewrite, magnitude, distance, is_short)
-    number = rewrite.op("Where", is_negative, _complement(rewrite, number), number)
-    return rewrite.cast(number, element)
-
-
-def _shifted(rewrite: Rewrite, x: Value, distance: Value, is_short: Value) -> Value:
-    """A number that is not negative, or whose sign does not matter; nothing is left of far ones."""
+    distance = rewrite.cast(rewrite.op("Where", is_far, np.int64(0), distance), UINT64)
     direction = rewrite.attribute("direction")
-    shifted = rewrite.op("BitShift", rewrite.cast(x, UINT64), distance, direction=direction)
-    return rewrite.op("Where", is_short, rewrite.cast(shifted, INT64), np.int64(0))
+    moved = rewrite.op("BitShift", rewrite.cast(x, UINT64), distance, direction=direction)
+    return rewrite.op("Where", is_far, np.int64(0), rewrite.cast(moved, INT64))
 
 
 @down("BitCast", 26)

@@ -1,4 +1,4 @@
-"""Sampling of images: Resize, Upsample, GridSample, RoiAlign."""
+"""Images: Resize, Upsample, RoiAlign, SpaceToDepth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -120,24 +120,6 @@ def _proportional(
     return rewrite.op("Cast", rounded, to=INT64.code)
 
 
-_NEW_MODES = {"bilinear": "linear", "bicubic": "cubic"}
-
-
-@up("GridSample", 20)
-def grid_sample(rewrite: Rewrite) -> Results:
-    mode = rewrite.attribute("mode", "bilinear")
-    return rewrite.keep(mode=_NEW_MODES.get(mode, mode))
-
-
-@down("GridSample", 20)
-def grid_sample_of_images(rewrite: Rewrite) -> Results:
-    if rewrite.rank(rewrite.given(0)) != 4:
-        rewrite.fail("volumes are sampled from opset 20 on")
-    mode = rewrite.attribute("mode", "linear")
-    old_modes = {new: old for old, new in _NEW_MODES.items()}
-    return rewrite.keep(mode=old_modes.get(mode, mode))
-
-
 @up("RoiAlign", 16)
 def roi_align(rewrite: Rewrite) -> Results:
     return rewrite.keep(coordinate_transformation_mode="output_half_pixel")
@@ -149,3 +131,15 @@ def roi_align_unshifted(rewrite: Rewrite) -> Results:
     if mode != "output_half_pixel":
         rewrite.fail(f"coordinate_transformation_mode {mode!r} exists from opset 16 on")
     return rewrite.keep(without=("coordinate_transformation_mode",))
+
+
+@down("SpaceToDepth", 28)
+def space_to_depth(rewrite: Rewrite) -> Results:
+    """Until opset 28 the new parts of the depth came first; as columns and rows they follow it."""
+    (y,) = rewrite.keep(without=("mode",))
+    if y is None or rewrite.attribute("mode", "DCR") == "DCR":
+        return [y]
+    blocks, depth = [rewrite.attribute("blocksize") ** 2], rewrite.sizes(rewrite.given(0), 1, 2)
+    parts = rewrite.sized(y, rewrite.sizes(y, 0, 1), blocks, depth, rewrite.sizes(y, 2))
+    turned = rewrite.op("Transpose", parts, perm=[0, 2, 1, 3, 4])
+    return rewrite.op("Reshape", turned, rewrite.op("Shape", y), allowzero=1)

@@ -1,4 +1,4 @@
-"""Operators of ai.onnx.ml: LabelEncoder and the ensembles of trees."""
+"""Operators of ai.onnx.ml: LabelEncoder, and the attributes of trees until version 4."""
 
 import math
 from collections.abc import Mapping, Sequence

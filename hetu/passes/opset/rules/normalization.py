@@ -1,9 +1,10 @@
-"""BatchNormalization, GroupNormalization."""
+"""BatchNormalization, GroupNormalization, LayerNormalization."""
 
 from hetu.ir import Value
 from hetu.passes.opset.derive import plain
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
+from hetu.types import dtype
 
 
 @up("BatchNormalization", 7)
@@ -81,6 +82,28 @@ def _moved(rewrite: Rewrite, running: Value, batch: Value) -> Value:
     kept = rewrite.op("Mul", running, rewrite.constant(momentum, element))
     added = rewrite.op("Mul", batch, rewrite.constant(1 - momentum, element))
     return rewrite.op("Add", kept, added)
+
+
+@down("LayerNormalization", 17)
+def layer_normalization(rewrite: Rewrite) -> Results:
+    """The operator's body takes its scale for one of all elements, where it may be broadcast."""
+    x, scale, bias = rewrite.given(0), rewrite.given(1), rewrite.input(2)
+    axis, work = rewrite.attribute("axis", -1), rewrite.work_type(x)
+    axes = list(range(axis, 0 if axis < 0 else rewrite.rank(x)))
+    wide = rewrite.cast(x, work)
+    mean = rewrite.op("ReduceMean", wide, axes=axes)
+    centered = rewrite.op("Sub", wide, mean)
+    variance = rewrite.op("ReduceMean", rewrite.op("Mul", centered, centered), axes=axes)
+    epsilon = rewrite.constant(rewrite.attribute("epsilon", 1e-5), work)
+    deviation = rewrite.op("Sqrt", rewrite.op("Add", variance, epsilon))
+    y = rewrite.cast(rewrite.op("Div", centered, deviation), rewrite.dtype(x))
+    y = rewrite.op("Mul", y, scale)
+    stash = dtype(rewrite.attribute("stash_type", 1))
+    return [
+        y if bias is None else rewrite.op("Add", y, bias),
+        rewrite.cast(mean, stash) if rewrite.is_used(1) else None,
+        rewrite.cast(rewrite.op("Reciprocal", deviation), stash) if rewrite.is_used(2) else None,
+    ]
 
 
 @up("GroupNormalization", 21)

@@ -6,7 +6,7 @@ from hetu.ir import Graph, Value
 from hetu.passes.opset.derive import plain
 from hetu.passes.opset.rewrite import Rewrite, constant_data
 from hetu.passes.opset.rule import Results, down, up
-from hetu.types import BOOL, INT64, dtype
+from hetu.types import BOOL, FLOAT64, INT64, dtype
 
 _OF_ONE_ELEMENT = {
     "ReduceL1": ("Abs",), "ReduceL2": ("Abs",), "ReduceLogSum": ("Log",), "ReduceLogSumExp": (),
@@ -31,6 +31,8 @@ def reduce_by_attribute(rewrite: Rewrite) -> Results:
         return _mean(rewrite, x)
     if known is None and axes is not None and rewrite.node.op_type in _IN_STEPS:
         return _axis_by_axis(rewrite, x, axes)
+    if known is None and rewrite.node.op_type == "ReduceLogSum":
+        return _log(rewrite, *rewrite.keep(op_type="ReduceSum"))
     stated = rewrite.ints(axes, "axes") if axes else []
     return rewrite.keep([x], without=("noop_with_empty_axes",), axes=stated)
 
@@ -73,10 +75,19 @@ def _elementwise(rewrite: Rewrite, x: Value) -> Value:
     op_types = _OF_ONE_ELEMENT[rewrite.node.op_type]
     if op_types is None:
         return rewrite.op("Mul", x, x)
-    if op_types == ("Log",) and not rewrite.dtype(x).is_float:
-        logarithm = rewrite.op("Log", rewrite.op("Cast", x, to=dtype("float64").code))
-        return rewrite.op("Cast", logarithm, to=rewrite.dtype(x).code)
+    if op_types == ("Log",):
+        return _log(rewrite, x)
     return rewrite.op(*op_types, x) if op_types else rewrite.op("Identity", x)
+
+
+def _log(rewrite: Rewrite, x: Value | None) -> Value:
+    """Logarithms, of integers rounded towards 0."""
+    element = rewrite.dtype(rewrite.given(0))
+    if element.is_float:
+        return rewrite.op("Log", x)
+    return rewrite.op(
+        "Cast", rewrite.op("Log", rewrite.op("Cast", x, to=FLOAT64.code)), to=element.code
+    )
 
 
 def _mean(rewrite: Rewrite, x: Value) -> Value:

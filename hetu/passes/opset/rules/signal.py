@@ -7,9 +7,8 @@ import numpy as np
 from hetu.ir import Value
 from hetu.passes.opset.rewrite import END, Operand, Rewrite
 from hetu.passes.opset.rule import Results, down
-from hetu.types import FLOAT32, INT64, DType, dtype
+from hetu.types import FLOAT32, FLOAT64, INT64, DType, dtype
 
-FLOAT64 = dtype("float64")
 ZERO, ONE, TWO = np.int64(0), np.int64(1), np.int64(2)
 
 
@@ -43,7 +42,7 @@ def transform(rewrite: Rewrite) -> Results:
 def short_time_transform(rewrite: Rewrite) -> Results:
     """Transforms of the frames, which overlapping positions gather."""
     x, window = rewrite.given(0), rewrite.input(2)
-    parts = _parts(rewrite, x) if rewrite.rank(x) > 2 else [_computable(rewrite, x)]
+    parts = _parts(rewrite, x) if rewrite.rank(x) > 2 else [rewrite.cast(x, rewrite.work_type(x))]
     length = rewrite.input(3)
     if length is not None:
         length = _integer(rewrite, length)
@@ -56,7 +55,7 @@ def short_time_transform(rewrite: Rewrite) -> Results:
     places = rewrite.op("Add", starts, _range(rewrite, length))
     frames = [rewrite.op("Gather", part, places, axis=1) for part in parts]
     if window is not None:
-        window = _computable(rewrite, window)
+        window = rewrite.cast(window, rewrite.work_type(window))
         frames = [rewrite.op("Mul", frame, window) for frame in frames]
     is_half = bool(rewrite.attribute("onesided", 1))
     return _joined(rewrite, _spectrum(rewrite, frames, None, False, is_half), rewrite.dtype(x))
@@ -68,7 +67,7 @@ def _parts(rewrite: Rewrite, x: Value) -> list[Value]:
     count = dims[-1] if dims else None
     if not isinstance(count, int):
         rewrite.fail("whether it is of complex numbers is not known; state its input's last size")
-    wide = _computable(rewrite, x)
+    wide = rewrite.cast(x, rewrite.work_type(x))
     return [rewrite.op("Gather", wide, np.int64(part), axis=-1) for part in range(count)]
 
 
@@ -130,11 +129,7 @@ def _joined(rewrite: Rewrite, parts: list[Value], element: DType) -> Value:
     """Real and imaginary part along a new last axis."""
     columns = [rewrite.op("Unsqueeze", part, [-1]) for part in parts]
     pairs = rewrite.op("Concat", *columns, axis=-1) if len(columns) > 1 else columns[0]
-    return rewrite.cast(pairs, element) if element.bits < FLOAT32.bits else pairs
-
-
-def _computable(rewrite: Rewrite, x: Value) -> Value:
-    return rewrite.cast(x, FLOAT32) if rewrite.dtype(x).bits < FLOAT32.bits else x
+    return rewrite.cast(pairs, element)
 
 
 def _cut(rewrite: Rewrite, x: Value, count: Value) -> Value:

@@ -1,8 +1,7 @@
 """Windows over images: pools, dilated ones as convolutions, and Col2Im."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from hetu.ir import Value
 from hetu.passes.opset.rewrite import Rewrite
 from hetu.passes.opset.rule import Results, down, up
-from hetu.types import FLOAT32, DType
 
 
 @up("LpPool", 2)
@@ -32,147 +30,135 @@ def pool(rewrite: Rewrite) -> Results:
     if not is_dilated and (is_average or not rewrite.attribute("ceil_mode", 0)):
         gone = ("dilations",) if is_average else ("dilations", "ceil_mode")
         return rewrite.keep(without=gone)
-    return _Pool(rewrite).average() if is_average else _Pool(rewrite).norm()
+    windows = _windows(rewrite, rewrite.attribute("kernel_shape"))
+    return _averages(rewrite, windows) if is_average else _norms(rewrite, windows)
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """A pool as convolutions with ones, of each channel by itself."""
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Windows over an image, axis by axis; `begin` and `end` are the pads that are stated."""
 
-    rewrite: Rewrite
-
-    def average(self) -> Value:
-        """The sums of windows by the number of their elements that count."""
-        rewrite, x = self.rewrite, self.rewrite.given(0)
-        work, sums = self._work_type(), self._sums(self._channels(x))
-        ones = self._ones()
-        if rewrite.attribute("count_include_pad", 0):
-            around = [0, 0, *self._pads[: self._rank], 0, 0, *self._pads[self._rank :]]
-            counts = self._sums(rewrite.op("Pad", ones, around, self._number(1)), padded=True)
-        else:
-            counts = self._sums(ones)
-        means = self._images(rewrite.op("Div", sums, counts), x)
-        return means if work is rewrite.dtype(x) else rewrite.cast(means, rewrite.dtype(x))
-
-    def norm(self) -> Value:
-        """The root of the sums of powers."""
-        rewrite, x = self.rewrite, self.rewrite.given(0)
-        p = rewrite.attribute("p", 2)
-        powers = rewrite.op("Pow", rewrite.op("Abs", self._channels(x)), self._number(p))
-        norms = rewrite.op("Pow", self._sums(powers), self._number(1 / p))
-        norms = self._images(norms, x)
-        is_same = self._work_type() is rewrite.dtype(x)
-        return norms if is_same else rewrite.cast(norms, rewrite.dtype(x))
+    kernel: Sequence[int]
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    begin: Sequence[int]
+    end: Sequence[int]
+    auto_pad: str
+    is_ceil: bool
+    """Whether the last window may reach beyond the pads."""
 
     @property
-    def _rank(self) -> int:
-        return len(self.rewrite.attribute("kernel_shape"))
-
-    def _along(self, name: str) -> Sequence[int]:
-        return self.rewrite.attribute(name) or (1,) * self._rank
-
-    @cached_property
-    def _pads(self) -> Sequence[int]:
-        """Stated, or what `auto_pad` makes them."""
-        mode = self.rewrite.attribute("auto_pad", "NOTSET")
-        if not mode.startswith("SAME"):
-            stated = self.rewrite.attribute("pads") if mode == "NOTSET" else None
-            return stated or (0,) * 2 * self._rank
-        totals = [max((-(-size // s) - 1) * s + reach - size, 0) for size, s, reach in zip(
-            self._sizes(), self._along("strides"), self._reach, strict=True)]  # fmt: skip
-        less, more = [total // 2 for total in totals], [-(-total // 2) for total in totals]
-        return (*less, *more) if mode == "SAME_UPPER" else (*more, *less)
-
-    def _sizes(self) -> Sequence[int]:
-        shape = self.rewrite.shape(self.rewrite.given(0))
-        sizes = shape[2:] if shape else ()
-        if not sizes or not all(isinstance(size, int) for size in sizes):
-            self.rewrite.fail("auto_pad of sizes that are not known; give pads or input_shapes")
-        return sizes
-
-    @property
-    def _reach(self) -> Sequence[int]:
+    def reach(self) -> list[int]:
         """From a window's first element to its last."""
-        kernel = self.rewrite.attribute("kernel_shape")
-        return [d * (k - 1) + 1 for d, k in zip(self._along("dilations"), kernel, strict=True)]
+        return [d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True)]
 
-    @property
-    def _excess(self) -> Sequence[int]:
-        """Padding at the end that lets a last window of part of the elements in."""
-        is_same = self.rewrite.attribute("auto_pad", "NOTSET").startswith("SAME")
-        is_ceil = self.rewrite.attribute("ceil_mode", 0) and not is_same
-        return [stride - 1 if is_ceil else 0 for stride in self._along("strides")]
 
-    def _work_type(self) -> DType:
-        element = self.rewrite.dtype(self.rewrite.given(0))
-        return element if element.bits >= FLOAT32.bits else FLOAT32
+def _windows(rewrite: Rewrite, kernel: Sequence[int]) -> _Windows:
+    """What the attributes say of windows."""
+    rank, auto_pad = len(kernel), rewrite.attribute("auto_pad", "NOTSET")
+    strides, dilations = (
+        rewrite.attribute(name) or [1] * rank for name in ("strides", "dilations")
+    )
+    pads = (rewrite.attribute("pads") if auto_pad == "NOTSET" else None) or [0] * 2 * rank
+    is_ceil = bool(rewrite.attribute("ceil_mode", 0)) and not auto_pad.startswith("SAME")
+    return _Windows(kernel, strides, dilations, pads[:rank], pads[rank:], auto_pad, is_ceil)
 
-    def _number(self, number: float) -> Value:
-        return self.rewrite.constant(number, self._work_type())
 
-    def _channels(self, x: Value) -> Value:
-        """Each channel as an image of its own."""
-        rewrite = self.rewrite
-        x = rewrite.cast(x, self._work_type()) if rewrite.dtype(x).bits < FLOAT32.bits else x
-        shape = rewrite.op("Concat", [-1, 1], rewrite.sizes(x, 2), axis=0)
-        return rewrite.op("Reshape", x, shape)
+def _averages(rewrite: Rewrite, windows: _Windows) -> Value:
+    """The sums of windows by the number of their elements that count."""
+    sums = _sums(rewrite, _channels(rewrite, rewrite.given(0)), windows)
+    return _images(rewrite, rewrite.op("Div", sums, _counts(rewrite, windows)), windows)
 
-    def _images(self, y: Value, x: Value) -> Value:
-        rewrite = self.rewrite
-        shape = rewrite.op("Concat", rewrite.sizes(x, 0, 2), rewrite.sizes(y, 2), axis=0)
-        return rewrite.op("Reshape", y, shape)
 
-    def _ones(self) -> Value:
-        """One image of ones."""
-        rewrite, x = self.rewrite, self.rewrite.given(0)
-        shape = rewrite.op("Concat", [1, 1], rewrite.sizes(x, 2), axis=0)
-        one = np.ones(1, self._work_type().numpy)
-        return rewrite.op("ConstantOfShape", shape, value=one)
+def _counts(rewrite: Rewrite, windows: _Windows) -> Value:
+    """How many elements of each window count: those of the pads where that is asked for."""
+    x = rewrite.given(0)
+    work, none = rewrite.work_type(x), [0] * len(windows.kernel)
+    is_padding_counted = bool(rewrite.attribute("count_include_pad", 0))
+    if is_padding_counted and not windows.is_ceil:
+        return rewrite.constant(prod(windows.kernel), work)
+    shape = rewrite.op("Concat", [1, 1], rewrite.sizes(x, 2), axis=0)
+    ones = rewrite.op("ConstantOfShape", shape, value=np.ones(1, work.numpy))
+    if not is_padding_counted:
+        return _sums(rewrite, ones, windows)
+    around = [0, 0, *windows.begin, 0, 0, *windows.end]
+    ones = rewrite.op("Pad", ones, around, rewrite.constant(1, work))
+    return _sums(rewrite, ones, replace(windows, begin=none, end=none))
 
-    def _sums(self, x: Value, padded: bool = False) -> Value:
-        """The sums of windows, without those that begin behind the image."""
-        rewrite, rank, kernel = self.rewrite, self._rank, self.rewrite.attribute("kernel_shape")
-        begin, end = ((0,) * rank,) * 2 if padded else (self._pads[:rank], self._pads[rank:])
-        pads = (*begin, *(a + b for a, b in zip(end, self._excess, strict=True)))
-        strides, dilations = self._along("strides"), self._along("dilations")
-        ones = rewrite.constant(np.ones((1, 1, *kernel)), self._work_type())
-        y = rewrite.op("Conv", x, ones, pads=pads, strides=strides, dilations=dilations)
-        if not any(self._excess):
-            return y
-        before = [pad + stride - 1 for pad, stride in zip(self._pads, strides, strict=False)]
-        reached = rewrite.op("Add", rewrite.sizes(rewrite.given(0), 2), before)
-        ends = rewrite.op("Div", reached, list(strides))
-        return rewrite.op("Slice", y, [0] * rank, ends, list(range(2, rank + 2)))
+
+def _norms(rewrite: Rewrite, windows: _Windows) -> Value:
+    """The roots of the sums of powers."""
+    x, p = rewrite.given(0), rewrite.attribute("p", 2)
+    power, root = (rewrite.constant(number, rewrite.work_type(x)) for number in (p, 1 / p))
+    powers = rewrite.op("Pow", rewrite.op("Abs", _channels(rewrite, x)), power)
+    return _images(rewrite, rewrite.op("Pow", _sums(rewrite, powers, windows), root), windows)
+
+
+def _channels(rewrite: Rewrite, x: Value) -> Value:
+    """Each channel as an image of its own, in the type to sum in."""
+    count = rewrite.op("ReduceProd", rewrite.sizes(x, 0, 2))
+    return rewrite.sized(rewrite.cast(x, rewrite.work_type(x)), count, [1], rewrite.sizes(x, 2))
+
+
+def _sums(rewrite: Rewrite, x: Value, windows: _Windows) -> Value:
+    """The sums of windows: a convolution with ones."""
+    ones = np.ones((1, 1, *windows.kernel), rewrite.work_type(rewrite.given(0)).numpy)
+    pads = [*windows.begin, *windows.end]
+    if windows.is_ceil:
+        beyond = [
+            pad + stride - 1 for pad, stride in zip(windows.end, windows.strides, strict=True)
+        ]
+        pads = [*windows.begin, *beyond]
+    is_same = windows.auto_pad.startswith("SAME")
+    return rewrite.op(
+        "Conv", x, ones, strides=windows.strides, dilations=windows.dilations,
+        auto_pad=windows.auto_pad if is_same else None, pads=None if is_same else pads,
+    )  # fmt: skip
+
+
+def _images(rewrite: Rewrite, y: Value, windows: _Windows) -> Value:
+    """Channels of one image together, without the windows that begin behind the elements."""
+    x, axes = rewrite.given(0), list(range(2, 2 + len(windows.kernel)))
+    if windows.is_ceil:
+        before = [
+            pad + stride - 1 for pad, stride in zip(windows.begin, windows.strides, strict=True)
+        ]
+        reached = rewrite.op("Add", rewrite.sizes(x, 2), before)
+        ends = rewrite.op("Div", reached, list(windows.strides))
+        y = rewrite.op("Slice", y, [0] * len(axes), ends, axes)
+    y = rewrite.sized(y, rewrite.sizes(x, 0, 2), rewrite.sizes(y, 2))
+    return rewrite.cast(y, rewrite.dtype(x))
 
 
 @down("Col2Im", 18)
 def col_to_image(rewrite: Rewrite) -> Results:
     """A transposed convolution that puts each element of a block where it belongs."""
-    x, element = rewrite.given(0), rewrite.dtype(rewrite.given(0))
-    image, block = rewrite.given(1), rewrite.ints(rewrite.given(2), "block_shape")
-    rank, elements = len(block), prod(block)
-    strides, dilations = (
-        list(rewrite.attribute(name) or (1,) * rank) for name in ("strides", "dilations")
-    )
-    pads = rewrite.attribute("pads") or (0,) * 2 * rank
-    reach = [d * (k - 1) + 1 for d, k in zip(dilations, block, strict=True)]
-    padded = rewrite.op("Add", image, [a + b for a, b in zip(pads, pads[rank:], strict=False)])
-    steps = rewrite.op("Div", rewrite.op("Sub", padded, reach), strides)
-    grid = rewrite.op("Concat", [-1, elements], rewrite.op("Add", steps, [1] * rank), axis=0)
-    work = element if element.bits >= FLOAT32.bits else FLOAT32
+    x, image, element = rewrite.given(0), rewrite.given(1), rewrite.dtype(rewrite.given(0))
     if not element.is_float:
         rewrite.fail(f"its data is {element}; a transposed convolution takes floats")
-    columns = x if work is element else rewrite.cast(x, work)
-    places = rewrite.constant(np.eye(elements).reshape(elements, 1, *block), work)
+    windows = _windows(rewrite, rewrite.ints(rewrite.given(2), "block_shape"))
+    pads = [begin + end for begin, end in zip(windows.begin, windows.end, strict=True)]
+    padded = rewrite.op("Add", image, pads)
+    y = _placed(rewrite, x, windows, padded)
+    axes = list(range(2, 2 + len(pads)))
+    ends = rewrite.op("Add", image, list(windows.begin))
+    y = rewrite.op("Slice", y, list(windows.begin), ends, axes)
+    channels = rewrite.op("Div", rewrite.sizes(x, 1, 2), [prod(windows.kernel)])
+    return rewrite.cast(rewrite.sized(y, rewrite.sizes(x, 0, 1), channels, image), element)
+
+
+def _placed(rewrite: Rewrite, x: Value, windows: _Windows, padded: Value) -> Value:
+    """Columns as padded images of one channel: the sums where blocks overlap."""
+    work, elements = rewrite.work_type(x), prod(windows.kernel)
+    steps = rewrite.op("Div", rewrite.op("Sub", padded, windows.reach), list(windows.strides))
+    counts = rewrite.op("Add", steps, [1] * len(windows.kernel))
+    blocks = rewrite.op("Div", rewrite.op("ReduceProd", rewrite.sizes(x, 0, 2)), [elements])
+    columns = rewrite.sized(rewrite.cast(x, work), blocks, [elements], counts)
+    places = np.eye(elements, dtype=work.numpy).reshape(elements, 1, *windows.kernel)
     y = rewrite.op(
-        "ConvTranspose", rewrite.op("Reshape", columns, grid), places,
-        strides=strides, dilations=dilations,
-    )  # fmt: skip
+        "ConvTranspose", columns, places, strides=windows.strides, dilations=windows.dilations
+    )
     missing = rewrite.op("Sub", padded, rewrite.sizes(y, 2))
-    y = rewrite.op("Pad", y, rewrite.op("Concat", [0] * (rank + 4), missing, axis=0))
-    ends = rewrite.op("Add", image, list(pads[:rank]))
-    y = rewrite.op("Slice", y, list(pads[:rank]), ends, list(range(2, rank + 2)))
-    channels = rewrite.op("Div", rewrite.sizes(x, 1, 2), [elements])
-    shape = rewrite.op("Concat", rewrite.sizes(x, 0, 1), channels, image, axis=0)
-    y = rewrite.op("Reshape", y, shape)
-    return y if work is element else rewrite.cast(y, element)
+    return rewrite.op(
+        "Pad", y, rewrite.op("Concat", [0] * (4 + len(windows.kernel)), missing, axis=0)
+    )
