@@ -5,6 +5,7 @@ import re
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import parser
 
 import hetu as ht
@@ -127,3 +128,42 @@ def test_what_one_hot_marks_with_is_no_weight() -> None:
         <int64 depth = {3}, float[2] marks = {0.1, 0.9}, float[3, 2] kernel = {1, 2, 3, 4, 5, 6}> {
             h = OneHot (x, depth, marks) y = MatMul (h, kernel) }""")
     assert trained(ht.onnx.load_onnx(model)) == {"kernel"}
+
+
+STANDARDIZED = """<ir_version: 9, opset_import: ["" : 17]>
+g (float[N, 3] x) => (float[N, 4] y) <float[3, 4] w, float[3, 4] copy, float[4] one, float[4] zero>
+{
+    mean = ReduceMean <axes = [0], keepdims = 0> (copy)
+    apart = Sub (copy, mean)
+    squares = Mul (apart, apart)
+    variance = ReduceMean <axes = [0], keepdims = 0> (squares)
+    standard = BatchNormalization (w, one, zero, mean, variance)
+    y = MatMul (x, standard)
+}"""
+
+
+def test_statistics_that_the_graph_computes_train() -> None:
+    """A standardized weight as exporters spell it, with a copy of it: a step goes torch's way."""
+    proto, random = parser.parse_model(STANDARDIZED), np.random.default_rng(0)
+    shapes = {"w": (3, 4), "copy": (3, 4), "one": (4,), "zero": (4,)}
+    arrays = {name: random.standard_normal(shapes[name]).astype(np.float32) for name in shapes}
+    for name, array in arrays.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    model = ht.onnx.load_onnx(proto)
+    assert trained(model) == set(shapes)
+    x = random.standard_normal((5, 3)).astype(np.float32)
+    loss = ht.op.ReduceSum(model.outputs["y"] * model.outputs["y"], keepdims=0)
+    train = ht.optim.SGDOptimizer(0.01).minimize(loss)
+    executor = ht.Executor({"train": [loss, train]})
+    (ours,) = executor.run("train", (), {"x": x}, convert_to_numpy_ret_vals=True)[:1]
+
+    leaves = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+    variance, mean = torch.var_mean(leaves["copy"], 0, correction=0)
+    standard = (leaves["w"] - mean) / (variance + 1e-5).sqrt() * leaves["one"] + leaves["zero"]
+    theirs = (torch.tensor(x) @ standard).square().sum()
+    theirs.backward()
+    np.testing.assert_allclose(ours, theirs.detach(), rtol=1e-5)
+    for name, leaf in leaves.items():
+        wanted = (leaf - 0.01 * leaf.grad).detach()
+        stepped = executor.store[model.variables[name]].numpy()
+        np.testing.assert_allclose(stepped, wanted, rtol=1e-4, atol=1e-5)

@@ -38,6 +38,7 @@ _ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
 _FOLDED = "pkg.onnxscript.optimizer.folded_from"
 _COMPUTED = re.compile(r"val_\d+")  # what torch's exporter calls values that the module has not
 _WRITTEN = re.compile(r"(.*/)?Constant(_\d+)?_output_0")  # and numbers in the module's code
+_SAME_NUMBERS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +126,22 @@ class _Scan:
     def _reached(
         self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str], opsets: Mapping[str, int]
     ) -> set[str]:
-        reached = set(outputs)
-        for node in reversed(list(nodes)):
+        reached, ordered = set(outputs), list(nodes)
+        computed = _computed(ordered)
+        for node in reversed(ordered):
             for graph in subgraphs(node):
                 reached |= self.graph(graph, opsets)
             if any(name in reached for name in node.output):
-                reached.update(self._passed_on(node, opsets))
+                reached.update(self._passed_on(node, opsets, computed))
         return reached
 
-    def _passed_on(self, node: onnx.NodeProto, opsets: Mapping[str, int]) -> Iterator[str]:
-        """The inputs that a gradient of a node's outputs goes on to."""
+    def _passed_on(
+        self, node: onnx.NodeProto, opsets: Mapping[str, int], computed: Collection[str]
+    ) -> Iterator[str]:
+        """The inputs that a gradient of a node's outputs goes on to.
+
+        Running statistics are state; those that the graph computes from weights are no running ones.
+        """
         key = (node.domain, node.op_type, node.overload)
         if key in self._functions:
             parameters = zip(node.input, self._functions[key].input, strict=False)
@@ -149,7 +156,8 @@ class _Scan:
             parameter = kernel.input_at(index)
             if parameter is None or parameter.kind in HOST_KINDS:
                 continue
-            if parameter.name in (*kernel.buffers, *kernel.fixed):
+            is_computed = parameter.name in kernel.buffers and name in computed
+            if parameter.name in (*kernel.buffers, *kernel.fixed) and not is_computed:
                 self._state.add(name)
             elif has_gradient:
                 yield name
@@ -188,6 +196,15 @@ def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:
         if parameter is not None and parameter.kind == "DType" and attribute.i:
             return attribute.i in _FLOAT_CODES
     return kernel.returns is None or not _GRADIENT_KINDS.isdisjoint(kernel.returns)
+
+
+def _computed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The values that are other numbers than a graph's inputs and initializers."""
+    computed: set[str] = set()
+    for node in nodes:
+        if node.op_type not in _SAME_NUMBERS or not computed.isdisjoint(node.input):
+            computed.update(node.output)
+    return computed
 
 
 def nested_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

@@ -1,7 +1,7 @@
 """Binds a node to what it calls: kernel, attributes, the form of each input."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,8 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
     """
     kernel = find_kernel(node)
     _check_inputs(node, kernel)
+    if not _keeps_buffers(node, kernel):
+        context = replace(context, training=None)
     attributes, bodies = _attributes(node, kernel, context)
     function = partial(kernel.function, **attributes) if attributes else kernel.function
     if context.device.type != "cpu":
@@ -69,6 +71,18 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
         bodies=bodies,
         returns=None if kernel.returns is None else len(kernel.returns),
         buffers=_buffer_positions(kernel, context),
+    )
+
+
+def _keeps_buffers(node: Node, kernel: Kernel) -> bool:
+    """Whether a node's buffers are kept: what other nodes compute has no new value to keep.
+
+    Statistics of weights, which a graph computes anew in every run, are what a norm goes by.
+    """
+    given = zip(kernel.inputs, node.inputs, strict=False)
+    return not any(
+        parameter.name in kernel.buffers and value is not None and value.node is not None
+        for parameter, value in given
     )
 
 
