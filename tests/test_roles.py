@@ -152,7 +152,7 @@ def test_statistics_that_the_graph_computes_train() -> None:
     model = ht.onnx.load_onnx(proto)
     assert trained(model) == set(shapes)
     x = random.standard_normal((5, 3)).astype(np.float32)
-    loss = ht.op.ReduceSum(model.outputs["y"] * model.outputs["y"], keepdims=0)
+    loss = ht.op.ReduceSum(model.outputs["y"] * model.outputs["y"], keepdims=False)
     train = ht.optim.SGDOptimizer(0.01).minimize(loss)
     executor = ht.Executor({"train": [loss, train]})
     (ours,) = executor.run("train", (), {"x": x}, convert_to_numpy_ret_vals=True)[:1]
@@ -164,6 +164,7 @@ def test_statistics_that_the_graph_computes_train() -> None:
     theirs.backward()
     np.testing.assert_allclose(ours, theirs.detach(), rtol=1e-5)
     for name, leaf in leaves.items():
-        wanted = (leaf - 0.01 * leaf.grad).detach()
+        assert leaf.grad is not None
+        wanted = leaf.detach() - 0.01 * leaf.grad
         stepped = executor.store[model.variables[name]].numpy()
         np.testing.assert_allclose(stepped, wanted, rtol=1e-4, atol=1e-5)

@@ -140,7 +140,7 @@ class _Scan:
     ) -> Iterator[str]:
         """The inputs that a gradient of a node's outputs goes on to.
 
-        Running statistics are state; those that the graph computes from weights are no running ones.
+        Running statistics are state; those that the graph computes are not.
         """
         key = (node.domain, node.op_type, node.overload)
         if key in self._functions:
