@@ -46,6 +46,33 @@ def test_products(operand: str, packs: bool) -> None:
         assert_close(native.linear_plus(x, other, taken, bias), expected + other)
 
 
+@pytest.mark.parametrize("operand", ["x", "bias", "other"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_products_of_one_row(operand: str, rank: int) -> None:
+    ones = (1,) * (rank - 1)
+    operands = {"x": random(*ones, 512), "bias": random(256), "other": random(*ones, 256)}
+    for weight in placed(random(256, 512) / 16):
+        for variant in placed(operands[operand]):
+            given = {**operands, operand: variant}
+            x, bias, other = given["x"], given["bias"], given["other"]
+            taken = native.split_linear(weight)
+            assert_close(native.linear(x, taken, None, "Relu"), torch.relu(F.linear(x, weight)))
+            expected = F.linear(x, weight, bias)
+            assert_close(native.linear(x, taken, bias, ""), expected)
+            assert_close(native.linear_plus(x, other, taken, bias), expected + other)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 4])
+def test_rows_are_shared_by_any_number_of_threads(threads: int) -> None:
+    x, weight, before = random(1, 512), random(250, 512), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        taken = native.split_linear(weight)
+    finally:
+        torch.set_num_threads(before)
+    assert_close(native.linear(x, taken, None, ""), F.linear(x, weight))
+
+
 @pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("operand", ["x", "bias", "other"])
 def test_convolutions(operand: str, packs: bool) -> None:

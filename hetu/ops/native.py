@@ -4,7 +4,8 @@ Where torch lacks them (other versions, other processors, GPUs), packing leaves 
 and the public operators run instead.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ _WIDE = frozenset({"Gelu", "GeluTanh"})
 
 _NAMES = (
     "_linear_pointwise", "_reorder_linear_weight",
-    "_convolution_pointwise", "_reorder_convolution_weight",
+    "_convolution_pointwise", "_reorder_convolution_weight", "_reorder_mkldnn_rnn_layer_weight",
 )  # fmt: skip
 
 
@@ -107,23 +108,51 @@ def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
     return _ONEDNN._reorder_linear_weight(weight, rows)
 
 
+def split_linear(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs) for `linear` on one row: (parts, inputs, outputs of a part).
+
+    BLAS leaves the product of one row to one thread, but shares out a batch of products.
+    """
+    parts = math.gcd(weight.shape[0], torch.get_num_threads())
+    if parts == 1 or weight.device.type != "cpu":
+        return weight
+    return weight.unflatten(0, (parts, -1)).transpose(1, 2)
+
+
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str, numbers: Floats = ()
 ) -> Tensor:
-    """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed."""
+    """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed or split."""
     function, (name, algorithm) = ACTIVATIONS[activation]
     if activation in _WIDE and not _IS_WIDE:
         return function(linear(x, weight, bias, ""), *numbers)
-    if not (weight.is_mkldnn or is_packable(weight)):
-        return function(F.linear(x, weight, bias), *numbers)
+    if not _is_for_onednn(weight):
+        return function(_product(x, weight, bias), *numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
-    if not (weight.is_mkldnn or is_packable(weight)):
-        return F.linear(x, weight, bias) + other
+    if not _is_for_onednn(weight):
+        return _product(x, weight, bias) + other
     return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
+
+
+def _is_for_onednn(weight: Tensor) -> bool:
+    return weight.is_mkldnn or (weight.ndim == 2 and is_packable(weight))
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x @ weight.T + bias` by public operators; a split weight takes one row."""
+    if weight.ndim == 2:
+        return F.linear(x, weight, bias)
+    parts, depth, width = weight.shape
+    row = x.reshape(1, depth).expand(parts, 1, depth)
+    if bias is None:
+        y = torch.bmm(row, weight)
+    else:
+        y = torch.baddbmm(bias.reshape(parts, 1, width), row, weight)
+    return y.view(*x.shape[:-1], parts * width)
 
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -181,3 +210,38 @@ def convolution(
         x, other, weight, bias, *geometry, "add", 1.0, name if is_relu else None, [], None
     )
     return y if is_relu else function(y, *numbers)
+
+
+def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool, input_shape: Ints) -> Sequence[Tensor]:
+    """The weights of the inputs and of the states for `lstm`, gates in torch's order."""
+    if not is_packable(w):
+        return w, r
+    return _ONEDNN._reorder_mkldnn_rnn_layer_weight(
+        w, r, r.shape[1], is_reversed, True, False, input_shape
+    )
+
+
+def lstm(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b_w: Tensor,
+    b_r: Tensor,
+    is_reversed: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One direction of a layer: outputs (time, batch, hidden), states (1, batch, hidden)."""
+    if w.is_mkldnn:
+        y, h, c, _ = torch.ops.aten.mkldnn_rnn_layer(
+            x.contiguous(), w, r, b_w, b_r, h.contiguous(), c.contiguous(), is_reversed,
+            [], _LSTM, h.shape[-1], 1, True, False, False, False,
+        )  # fmt: skip
+        return y, h, c
+    x = x.flip(0) if is_reversed else x
+    y, h, c = torch.lstm(x, (h, c), [w, r, b_w, b_r], True, 1, 0.0, False, False, False)
+    return y.flip(0) if is_reversed else y, h, c
+
+
+_LSTM = 2
+"""What torch's recurrent operators call the kind of layer."""

@@ -28,12 +28,29 @@ def make(
 
     Without a version, the operator's newest one is meant.
     """
+    return make_with(op_type, inputs, [like], attributes, domain=domain, version=version)
+
+
+def make_with(
+    op_type: str,
+    inputs: Sequence[Value | None],
+    likes: Sequence[Value | None],
+    attributes: Given | None = None,
+    *,
+    domain: str = FUSED,
+    version: int | None = None,
+) -> Node:
+    """A node with an output for each of `likes`."""
     given = {n: _attribute(v) for n, v in (attributes or {}).items() if v is not None}
-    name = like.name if like else ""
     kernel = find(domain, op_type, _NEWEST) if version is None else None
     since = kernel.since if kernel else version or 1
+    name = next((like.name for like in likes if like), "")
     node = Node(op_type, tuple(inputs), given, domain, since, name=name)
-    return add_outputs(node, [Value(name, like.type if like else None, node)])
+    outputs = [
+        Value(like.name if like else "", like.type if like else None, node, index)
+        for index, like in enumerate(likes)
+    ]
+    return add_outputs(node, outputs)
 
 
 def make_fused(

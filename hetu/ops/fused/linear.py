@@ -11,6 +11,8 @@ def pack_linear(
 ) -> Any:
     """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, as `Linear` wants it."""
     weight = w if transposed else w.t()
+    if like_rows == 1:
+        return native.split_linear(weight)
     return native.pack_linear(weight, like_rows) if packs else weight
 
 

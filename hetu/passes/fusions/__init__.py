@@ -26,6 +26,7 @@ from hetu.passes.fusions.norms import (
     shifted_layer_norm,
 )
 from hetu.passes.fusions.pad import pad
+from hetu.passes.fusions.recurrent import lstm
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 from hetu.passes.fusions.sink import sink
 
@@ -38,5 +39,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         linear, linear_bias, linear_activation, linear_plus,
         convolution, convolution_activation, convolution_plus,
+        lstm,
     ),
 )  # fmt: skip

@@ -11,7 +11,10 @@ from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import TensorType
 
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-_MAKERS = ("Add", "Sub", "Mul", "Div", "Neg", "Reciprocal", "Reshape", "Sqrt")
+_MAKERS = (
+    "Add", "Sub", "Mul", "Div", "Neg", "Reciprocal", "Sqrt",
+    "Concat", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze",
+)  # fmt: skip
 _OPPOSITES = {"Add": None, "Sub": "Neg", "Mul": None, "Div": "Reciprocal"}
 
 
@@ -60,11 +63,13 @@ def _is_per_channel(parameter: Value, value: Value, layer: Node, site: Site) -> 
 
 
 def is_given(value: Value | None) -> bool:
-    """Whether a value is a weight, or made of weights by other factors and summands."""
+    """Whether a value is a weight, or put together from weights, factors and summands."""
     if value is None or value.data is not None:
         return value is not None
     node = value.node
-    return node is not None and is_onnx(node, *_MAKERS) and all(map(is_given, node.inputs))
+    if node is None or not is_onnx(node, *_MAKERS):
+        return False
+    return all(is_given(given) for given in node.inputs if given is not None)
 
 
 def refusal(layer: Node, parameters: Sequence[Value | None], site: Site) -> str:

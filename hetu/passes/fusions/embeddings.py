@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+import numpy as np
+
 from hetu.ir import Node, Value
-from hetu.passes.build import make, make_fused, output_of
+from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import INT32, INT64
@@ -85,8 +87,8 @@ def _refusal(lookups: Sequence[_Lookup], site: Site) -> str:
 
 def _joined(lookups: Sequence[_Lookup], site: Site) -> list[Node]:
     stacked = make_fused("StackTables", [lookup[2] for lookup in lookups])
-    attributes = {
-        "columns": tuple(lookup[1] for lookup in lookups),
-        "sizes": tuple((site.facts.shape(lookup[2]) or (0,))[0] for lookup in lookups),
-    }
-    return [stacked, make_fused("Lookup", [lookups[0][0], output_of(stacked)], None, attributes)]
+    sizes = np.array([(site.facts.shape(lookup[2]) or (0,))[0] for lookup in lookups])
+    starts = sizes.cumsum() - sizes
+    inputs = [lookups[0][0], output_of(stacked), constant(sizes), constant(starts)]
+    columns = {"columns": tuple(lookup[1] for lookup in lookups)}
+    return [stacked, make_fused("Lookup", inputs, None, columns)]

@@ -16,8 +16,8 @@ _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 TYPICAL_ROWS = 16
 """How many rows are counted on where their number is not known."""
 
-FEW_ROWS = 4
-"""With fewer rows than these, reading the weight takes the time, whatever its order."""
+SMALLEST_ROW = 1 << 18
+"""A product of one row with fewer is faster in one thread."""
 
 
 @fusion("Reshape", inference_only=True)
@@ -60,7 +60,7 @@ def linear(node: Node, site: Site) -> Outcome:
         return reason
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
-    packs = site.facts.copies_weights and (TYPICAL_ROWS if rows is None else rows) >= FEW_ROWS
+    packs = site.facts.copies_weights
     layout = {"transposed": is_transposed, "packs": packs, "like_rows": rows or None}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
@@ -98,7 +98,8 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
     rows = _rows(node, site)
-    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < SMALLEST:
+    smallest = SMALLEST_ROW if rows == 1 else SMALLEST
+    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < smallest:
         return "it is too small to gain from it"
     return "its input is a vector" if site.facts.rank(next(iter(node.inputs))) == 1 else ""
 
