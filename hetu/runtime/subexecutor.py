@@ -203,8 +203,9 @@ class SubExecutor:
         self._context.training = None if inference is None else not inference
         if (inference, overridden) not in self._plans:
             graph = with_fed(self.graph, overridden)
-            planner = Planner(graph, self._context, self._store, self._preparer, self._optimize)
-            planner.compiles = self._compiles
+            planner = Planner(
+                graph, self._context, self._store, self._preparer, self._optimize, self._compiles
+            )
             self._plans[inference, overridden] = Plans(planner)
         return self._plans[inference, overridden]
 
