@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, make_fused, output_of
+from hetu.passes.build import constant, make_again, make_fused, output_of
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import INT32, INT64
@@ -45,7 +45,7 @@ def embeddings(node: Node, site: Site) -> Outcome:
         covered += [each for lookup in lookups for each in lookup[3]]
     if not nodes:
         return reason or None
-    fresh = make("Concat", inputs, node.outputs[0], node.attributes, version=node.version)
+    fresh = make_again(node, inputs, node.outputs[0])
     return Replacement([*nodes, fresh], fresh.outputs, covered)
 
 
