@@ -1,5 +1,7 @@
 """Products with a weight: packed once, with bias, activation and residual in the same step."""
 
+from math import prod
+
 from hetu.ir import Node, Value
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
@@ -101,17 +103,12 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     smallest = SMALLEST_ROW if rows == 1 else SMALLEST
     if (TYPICAL_ROWS if rows is None else rows) * columns * depth < smallest:
         return "it is too small to gain from it"
-    return "its input is a vector" if site.facts.rank(next(iter(node.inputs))) == 1 else ""
+    return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
 def _rows(node: Node, site: Site) -> int | None:
     shape = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
-    if shape is None:
-        return None
-    rows = 1
-    for size in shape[:-1]:
-        rows *= size
-    return rows
+    return None if shape is None else prod(shape[:-1])
 
 
 @fusion("Add", inference_only=True)
