@@ -107,7 +107,7 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
 
 
 def _rows(node: Node, site: Site) -> int | None:
-    shape = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
+    shape = site.facts.shape(node.inputs[0])
     return None if shape is None else prod(shape[:-1])
 
 
