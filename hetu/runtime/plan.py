@@ -13,6 +13,7 @@ from hetu.ops.kinds import Context
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
+from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
@@ -82,8 +83,9 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
-            graph, found = merge(graph, facts)
-            notes += found
+            for join in (merge, channels_last):
+                graph, found = join(graph, facts)
+                notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted

@@ -16,7 +16,8 @@ from tests.interop.zoo.architecture import Inputs
 from tests.interop.zoo.cases import Case, Exported, expected, parameters
 from tests.support.compare import assert_same_model
 
-STEPS, RATE = 20, 0.02
+STEPS, RATE = 20, 0.01
+"""At twice the rate the losses of torch in float32 and float64 are 1% apart after 11 steps."""
 
 
 def exporter(parameters: dict[str, Any]) -> str:

@@ -1,0 +1,13 @@
+"""The order in which tensors lie in memory."""
+
+import torch
+
+from hetu.ops.kinds import Tensor
+from hetu.ops.registry import FUSED, op
+
+
+@op("ChannelsLast", domain=FUSED)
+def channels_last(x: Tensor) -> Tensor:
+    """The image `x`, with the channels of each pixel side by side in memory if it is on a CPU."""
+    is_image = x.ndim == 4 and x.device.type == "cpu"
+    return x.contiguous(memory_format=torch.channels_last) if is_image else x

@@ -1,0 +1,50 @@
+"""Trains convolutional networks on images whose channels lie side by side, where that is faster."""
+
+from collections.abc import Sequence
+
+from hetu.ir import Graph, Node, Substitution, describe
+from hetu.passes.build import make_fused, output_of
+from hetu.passes.facts import Facts, argument, is_onnx
+from hetu.passes.fusion import Note
+
+_REASON = "most of its windows are of many pixels and all channels, which are no faster so"
+
+
+def channels_last(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
+    """The graph with the images before its convolutions in this order, which what follows keeps.
+
+    Convolutions of single pixels are products of matrices in that order, and those by groups read
+    their channels together. Others gain nothing, and lose in the backward pass on some processors.
+    """
+    nodes = dict.fromkeys(node for node in graph.nodes if _is_of_images(node, facts))
+    if facts.is_inference or not nodes:
+        return graph, []
+    if 2 * sum(_gains(node, facts) for node in nodes) < len(nodes):
+        return graph, [Note("channels last", describe(node), _REASON) for node in nodes]
+    values = Substitution()
+    kept = [
+        new
+        for node in graph.nodes
+        for new in (_ordered(node, values, facts) if node in nodes else [values.node(node)])
+    ]
+    return values.graph(graph, kept), [Note("channels last", describe(node)) for node in nodes]
+
+
+def _is_of_images(node: Node, facts: Facts) -> bool:
+    return is_onnx(node, "Conv") and facts.rank(node.inputs[0]) == 4
+
+
+def _gains(node: Node, facts: Facts) -> bool:
+    return argument(node, "group") > 1 or (facts.shape(node.inputs[1]) or ())[2:] == (1, 1)
+
+
+def _ordered(node: Node, values: Substitution, facts: Facts) -> Sequence[Node]:
+    """A convolution after the node that brings its input into the order."""
+    x, *weights = map(values.optional, node.inputs)
+    ordered = make_fused("ChannelsLast", [x], x)
+    inputs = (output_of(ordered), *weights)
+    fresh = values.copy(node, inputs, node.attributes)
+    for old, new in zip(node.outputs, fresh.outputs, strict=True):
+        if old is not None and new is not None:
+            facts.carry(old, new)
+    return ordered, fresh
