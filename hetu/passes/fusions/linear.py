@@ -4,7 +4,7 @@ from math import prod
 
 from hetu.ir import Node, Value
 from hetu.passes.build import make, make_fused, output_of
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import is_given
@@ -25,11 +25,11 @@ SMALLEST_ROW = 1 << 18
 @fusion("Reshape", inference_only=True)
 def flattened(node: Node, site: Site) -> Outcome:
     """A `Gemm` of rows that are put together before and apart after it."""
-    gemm = node.inputs[0].node if node.inputs[0] is not None else None
-    if gemm is None or not is_onnx(gemm, "Gemm") or not site.is_only_use(node.inputs[0]):
+    gemm = made_by(node.inputs[0], "Gemm")
+    if gemm is None or not site.is_only_use(node.inputs[0]):
         return None
-    flat = gemm.inputs[0].node if gemm.inputs[0] is not None else None
-    if flat is None or not is_onnx(flat, "Reshape") or flat.inputs[0] is None:
+    flat = made_by(gemm.inputs[0], "Reshape")
+    if flat is None or flat.inputs[0] is None:
         return None
     x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
     given, rows, after = map(site.facts.shape, (x, gemm.inputs[0], node.outputs[0]))
@@ -75,8 +75,8 @@ def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
     if weight is None or not is_onnx(node, "MatMul", "Gemm"):
         return None
     is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
-    before = weight.node
-    if before is not None and is_onnx(before, "Transpose") and _swaps(before):
+    before = made_by(weight, "Transpose")
+    if before is not None and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
     if weight is None or not is_given(weight) or site.facts.rank(weight) != 2:
         return None
