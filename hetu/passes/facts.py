@@ -16,7 +16,8 @@ class Facts:
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
     `copies_weights` that they are small enough to be kept a second time, in another form;
-    `training` is what the context says, and `derivatives` how often results are differentiated.
+    `training` is what the context says, `derivatives` how often results are differentiated, and
+    `compiles` whether torch.compile takes the graph's source.
     """
 
     def __init__(
@@ -26,11 +27,13 @@ class Facts:
         copies_weights: bool = True,
         training: bool | None = None,
         derivatives: int = 0,
+        compiles: bool = False,
     ) -> None:
         self.is_inference = is_inference
         self.copies_weights = copies_weights
         self.training = training
         self.derivatives = derivatives
+        self.compiles = compiles
         self._types = dict(types or {})
 
     def type(self, value: Value | None) -> TensorType | None:

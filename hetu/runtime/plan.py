@@ -79,7 +79,9 @@ class Planner:
         notes: list[Note] = []
         if self.optimize:
             copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
-            facts = Facts(types, is_inference, copies_weights, self.context.training, order)
+            facts = Facts(
+                types, is_inference, copies_weights, self.context.training, order, self.compiles
+            )
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found

@@ -3,6 +3,7 @@
 from math import prod
 
 from hetu.ir import Node, Value
+from hetu.ops.products import choose
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
@@ -69,6 +70,36 @@ def linear(node: Node, site: Site) -> Outcome:
     return Replacement([packed, fresh], fresh.outputs)
 
 
+@fusion("MatMul", "Gemm")
+def trained_linear(node: Node, site: Site) -> Outcome:
+    """A product with a weight that trains, `Gemm`'s sum included."""
+    weight = _weight(node, site) if not site.facts.is_inference else None
+    if weight is None:
+        return None
+    source, is_transposed = weight
+    if reason := _refusal(node, source, is_transposed, site):
+        return reason
+    if site.facts.derivatives > 1:
+        return "it is differentiated twice"
+    if site.facts.compiles:
+        return "torch.compile takes it as it is"
+    rows, (columns, depth) = _rows(node, site), _sizes(source, is_transposed, site)
+    if rows is None:
+        return "the number of its rows is not known"
+    choice = choose(rows, depth, columns)
+    if not any(choice):
+        return "oneDNN is no faster on this processor"
+    given = {"transposed": is_transposed, "choice": tuple(map(int, choice))}
+    inputs = (node.inputs[0], source, *node.inputs[2:])
+    return replaced(node, make_fused("TrainedLinear", inputs, node.outputs[0], given))
+
+
+def _sizes(weight: Value, is_transposed: bool, site: Site) -> tuple[int, int]:
+    """The numbers of a weight's columns and of the terms of each."""
+    first, second = site.facts.shape(weight) or (0, 0)
+    return (first, second) if is_transposed else (second, first)
+
+
 def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
     """The weight of a product, and whether it is (outputs, inputs)."""
     weight = node.inputs[1] if len(node.inputs) > 1 else None
@@ -90,9 +121,7 @@ def _swaps(transpose: Node) -> bool:
 def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
-    columns, depth = site.facts.shape(weight) or (0, 0)
-    if not is_transposed:
-        columns, depth = depth, columns
+    columns, depth = _sizes(weight, is_transposed, site)
     if node.op_type == "Gemm":
         if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
             return "it transposes or scales"
