@@ -21,6 +21,9 @@ from hetu.types import TensorType, dtype
 
 META = torch.device("meta")
 
+Like = tuple[tuple[int, ...], torch.dtype]
+"""Shape and type of a tensor."""
+
 _PLAIN = {"int", "float", "string", "ints", "floats", "strings"}
 """Kinds of attributes that can be compared by value."""
 
@@ -56,6 +59,11 @@ def specialize(
         known.update((value, result) for value, result in pairs if value is not None)
     types = {v: _type(t) for v, t in known.items() if isinstance(t, torch.Tensor)}
     return values.graph(graph, kept), types
+
+
+def empty(like: Like) -> torch.Tensor:
+    """A tensor of a shape and type, on the meta device."""
+    return torch.empty(like[0], dtype=like[1], device=META)
 
 
 def _run_once(
