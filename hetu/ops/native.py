@@ -101,11 +101,18 @@ def _dense(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.contiguous()
 
 
-def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
-    """A weight (outputs, inputs) for `linear` on about so many rows."""
+TYPICAL_ROWS = 16
+"""What is counted on where the number of rows is not known.
+
+Weights are packed as for so many: their order does not depend on it, and one copy serves all.
+"""
+
+
+def pack_linear(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs) for `linear`."""
     if not is_packable(weight):
         return weight.contiguous()
-    return _ONEDNN._reorder_linear_weight(weight, rows)
+    return _ONEDNN._reorder_linear_weight(weight, TYPICAL_ROWS)
 
 
 def split_linear(weight: Tensor) -> Tensor:

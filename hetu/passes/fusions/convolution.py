@@ -32,7 +32,9 @@ def convolution(node: Node, site: Site) -> Outcome:
         "group": argument(node, "group"),
     }  # fmt: skip
     if shape is not None:
-        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
+        # of one image: the order of the weights is that for more, and one copy serves all
+        sizes = (n - 2 * p for n, p in zip(placed.padded, pads, strict=True))
+        shape = (1, shape[1], *sizes)
     layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]

@@ -3,6 +3,7 @@
 from math import prod
 
 from hetu.ir import Node, Value
+from hetu.ops.native import TYPICAL_ROWS
 from hetu.ops.products import choose
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
@@ -15,9 +16,6 @@ SMALLEST = 1 << 20
 """A product of fewer multiplications is faster without oneDNN, whose calls cost more."""
 
 _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
-
-TYPICAL_ROWS = 16
-"""How many rows are counted on where their number is not known."""
 
 SMALLEST_ROW = 1 << 18
 """A product of one row with fewer is faster in one thread."""
@@ -64,7 +62,7 @@ def linear(node: Node, site: Site) -> Outcome:
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
     packs = site.facts.copies_weights
-    layout = {"transposed": is_transposed, "packs": packs, "like_rows": rows or None}
+    layout = {"transposed": is_transposed, "packs": packs, "splits": rows == 1}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
