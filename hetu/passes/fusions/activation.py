@@ -5,11 +5,11 @@ from math import isclose, pi, sqrt
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make
-from hetu.passes.facts import constant_array, is_onnx
+from hetu.passes.build import constant, make, make_fused
+from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
 from hetu.passes.pattern import Any, Either, Operators, Term, match
-from hetu.types import dtype
+from hetu.types import FLOAT32, FLOAT64, dtype
 
 _op = Operators()
 _x = Any("x")
@@ -139,3 +139,30 @@ def _bounded(node: Node, site: Site) -> tuple[Value, np.ndarray] | None:
         if (site.facts.rank(x) or 0) >= array.ndim and site.facts.dtype(x) is not None:
             return x, array.reshape(())
     return None
+
+
+@fusion("Clip")
+def trained_clip(node: Node, site: Site) -> Outcome:
+    """Bounds that are known, with a gradient in one pass over memory."""
+    element = site.facts.dtype(node.inputs[0])
+    if not is_onnx(node, "Clip") or site.facts.is_inference or site.facts.compiles:
+        return None
+    if element not in (FLOAT32, FLOAT64):
+        return None
+    low, high = (_limit(node, name) for name in ("min", "max"))
+    if low is None or high is None or not low <= high:
+        return "its bounds are not known, or crossed"
+    last = float(np.finfo(element.numpy).max)
+    given = {"low": max(low, -last), "high": min(high, last)}
+    return replaced(node, make_fused("Clip", node.inputs[:1], node.outputs[0], given))
+
+
+def _limit(node: Node, name: str) -> float | None:
+    """A bound of a `Clip`, infinite where it has none; None where it is not known."""
+    try:
+        bound = argument(node, name)
+    except LookupError:
+        return None
+    if bound is None:
+        return -np.inf if name == "min" else np.inf
+    return float(bound)
