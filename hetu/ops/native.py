@@ -191,7 +191,7 @@ def convolution(
 ) -> Tensor:
     """`activation(convolution + bias + other, *numbers)`; channels last if the weight is packed.
 
-    `geometry` is padding, strides, dilations and groups.
+    `geometry` is padding, strides, dilations and groups; `other` has the result's shape.
     """
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, strides, dilations, groups = geometry
@@ -203,8 +203,6 @@ def convolution(
     x, bias = ordered(x, weight), _dense(bias)
     if other is None:
         return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
-    if other.shape != (x.shape[0], *other.shape[1:]):
-        other = other.expand(x.shape[0], *other.shape[1:])
     is_relu = name == "relu"  # the only activation that it knows after a sum
     y = _ONEDNN._convolution_pointwise.binary(
         x, other, weight, bias, *geometry, "add", 1.0, name if is_relu else None, [], None

@@ -85,6 +85,14 @@ class Kernel:
     rest: Parameter | None = None
     is_custom: bool = False
 
+    @property
+    def is_pure(self) -> bool:
+        """Whether results follow from inputs and attributes alone, so that one call is enough.
+
+        Random numbers and the mode are in the context; of users' functions nothing is known.
+        """
+        return not self.is_custom and "ctx" not in self.reserved
+
     def attribute(self, name: str) -> Parameter | None:
         """The parameter that the attribute called `name` goes to."""
         return self.attributes.get(name, self.rest)

@@ -43,7 +43,7 @@ def _is_static(node: Node, ready: set[Value]) -> bool:
     if node.function is not None or node.has_graphs:
         return False
     kernel = find(node.domain, node.op_type, node.version)
-    if kernel is None or kernel.is_custom or "ctx" in kernel.reserved:
+    if kernel is None or not kernel.is_pure:
         return False
     given = [value for value in node.inputs if value is not None]
     return bool(given) and all(value.constant or value in ready for value in given)

@@ -47,6 +47,7 @@ class Precision:
     def __init__(self, name: str) -> None:
         if name not in _TYPES:
             raise UsageError(f"precision is {', '.join(map(repr, _TYPES))}, not {show(name)}")
+        self.name = name
         self.dtype = _TYPES[name]
         self.loss_scale = LossScale() if self.dtype is torch.float16 else None
 

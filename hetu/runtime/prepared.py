@@ -28,30 +28,32 @@ class _Content:
 
 
 class Preparation:
-    """The prepared values of one plan. `hoisted.graph` takes them as its last inputs."""
+    """The prepared values of one plan. `hoisted.graph` takes them as its last inputs.
 
-    def __init__(
-        self, hoisted: Hoisted, variables: Sequence[int], contents: Sequence[_Content]
-    ) -> None:
+    `tensors` are the values, in their order, and `storages` is where they lie.
+    """
+
+    def __init__(self, hoisted: Hoisted, variables: Sequence[int] = ()) -> None:
         self.hoisted = hoisted
-        self.contents = list(contents)
+        self.tensors: list[torch.Tensor] = []
+        self.storages: set[int] = set()
         self._variables = variables
-        self._state: State | None = None
+        self._state: State = []
+        self._contents: Sequence[_Content] = ()
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
-        """Whether the contents are those for some parameters; if not, they are taken note of."""
-        before, self._state = self._state, state_of(parameters[p] for p in self._variables)
-        return before is not None and is_same(before, self._state)
+        """Whether the values are those for some parameters."""
+        return is_same(self._state, self._state_of(parameters))
 
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """The values, in their order."""
-        return [content.tensor for content in self.contents]
+    def take(self, contents: Sequence[_Content], parameters: Sequence[torch.Tensor]) -> None:
+        """Hold what was computed from some parameters, and keep it alive for other plans."""
+        self._state = self._state_of(parameters)
+        self._contents = contents
+        self.tensors = [content.tensor for content in contents]
+        self.storages = storages(t for t in self.tensors if t.layout is torch.strided)
 
-    @property
-    def storages(self) -> set[int]:
-        """Where they lie."""
-        return storages(t for t in self.tensors if t.layout is torch.strided)
+    def _state_of(self, parameters: Sequence[torch.Tensor]) -> State:
+        return state_of(parameters[position] for position in self._variables)
 
 
 class Preparer:
@@ -65,24 +67,22 @@ class Preparer:
     def prepare(self, graph: Graph, hoists: bool) -> Preparation:
         """Take what variables alone decide out of a graph if it `hoists`; else nothing."""
         if not hoists:
-            return Preparation(Hoisted(graph), (), ())
+            return Preparation(Hoisted(graph))
         work = _Work(self._store.positions, self._store.tensors, self._context)
         hoisted = hoist(graph, work.is_worth_it)
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
-        contents = [self._content(value, work) for value in hoisted.values]
-        preparation = Preparation(hoisted, positions, contents)
-        preparation.is_current(self._store.tensors)
+        preparation = Preparation(hoisted, positions)
+        self._compute(preparation, work)
         return preparation
 
-    def update(
-        self, preparation: Preparation, parameters: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """The prepared values for some parameters."""
+    def update(self, preparation: Preparation, parameters: Sequence[torch.Tensor]) -> None:
+        """Bring the prepared values up to date with some parameters."""
         if not preparation.is_current(parameters):
-            work = _Work(self._store.positions, parameters, self._context)
-            values = preparation.hoisted.values
-            preparation.contents[:] = [self._content(value, work) for value in values]
-        return preparation.tensors
+            self._compute(preparation, _Work(self._store.positions, parameters, self._context))
+
+    def _compute(self, preparation: Preparation, work: "_Work") -> None:
+        contents = [self._content(value, work) for value in preparation.hoisted.values]
+        preparation.take(contents, work.parameters)
 
     def _content(self, value: Value, work: "_Work") -> _Content:
         key = work.key(value)

@@ -13,7 +13,8 @@ from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.ops.registry import find
-from hetu.passes.fold import MAX_GROWN_BYTES, constant
+from hetu.passes.build import constant
+from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.runtime.bind import find_kernel, is_constant
 from hetu.runtime.evaluate import evaluate
 from hetu.types import TensorType, dtype
@@ -48,7 +49,7 @@ def specialize(
         if results and not depends and _is_decided(node, results):
             for old, result in zip(original.outputs, results, strict=False):
                 if old is not None:
-                    values[old] = constant(to_numpy(result), old)
+                    values[old] = constant(to_numpy(result), old.name)
             continue
         kept.append(node)
         pairs = zip(node.outputs, results, strict=False)
@@ -109,8 +110,7 @@ def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[A
 
 def _is_decided(node: Node, results: Sequence[Any]) -> bool:
     """Whether shapes alone decide what a node makes, in every run, and it is worth keeping."""
-    kernel = find_kernel(node)
-    if node.function is not None or kernel.is_custom or "ctx" in kernel.reserved:
+    if node.function is not None or not find_kernel(node).is_pure:
         return False
     is_on_host = all(isinstance(r, torch.Tensor) and r.device.type == "cpu" for r in results)
     return is_on_host and sum(r.nbytes for r in results) <= MAX_GROWN_BYTES

@@ -8,7 +8,7 @@ from hetu.ir import Node, Value
 from hetu.passes.build import constant, make
 from hetu.passes.facts import constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
-from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
+from hetu.passes.pattern import Any, Either, Operators, Term, match
 from hetu.types import dtype
 
 _op = Operators()
@@ -62,62 +62,49 @@ MISH = _op.Mul(_x, _op.Tanh(_op.Softplus(_x)))
 @fusion("Mul", "Div")
 def gelu(node: Node, site: Site) -> Outcome:
     """`x * (1 + erf(x / sqrt(2))) / 2`, or with tanh in the place of erf."""
-    output = node.outputs[0]
-    assert output is not None
-    for pattern, approximate in ((GELU, "none"), (GELU_TANH, "tanh")):
-        found = match(pattern, output)
-        if found is not None:
-            return _activation(node, found, site, "Gelu", approximate)
-    return None
+    exact = _activation(node, site, GELU, "Gelu", approximate="none")
+    return exact or _activation(node, site, GELU_TANH, "Gelu", approximate="tanh")
 
 
 @fusion("Mul")
 def silu(node: Node, site: Site) -> Outcome:
     """`x * sigmoid(x)`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(SILU, output)
-    return None if found is None else _activation(node, found, site, "Swish")
+    return _activation(node, site, SILU, "Swish")
 
 
 @fusion("Mul", "Div")
 def hard_swish(node: Node, site: Site) -> Outcome:
     """`x * min(max(x + 3, 0), 6) / 6`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(HARD_SWISH, output)
-    return None if found is None else _activation(node, found, site, "HardSwish")
+    return _activation(node, site, HARD_SWISH, "HardSwish")
 
 
 @fusion("Mul")
 def mish(node: Node, site: Site) -> Outcome:
     """`x * tanh(softplus(x))`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(MISH, output)
-    return None if found is None else _activation(node, found, site, "Mish")
-
-
-def _activation(
-    node: Node, found: Match, site: Site, op_type: str, approximate: str | None = None
-) -> Outcome:
-    x = found["x"]
-    if found.rank and (site.facts.rank(x) or 0) < found.rank:
-        return "the rank of its input is not known"
-    if reason := site.outside_use(found.inner, found.nodes):
-        return reason
-    return replaced(
-        node, make(op_type, [x], node.outputs[0], {"approximate": approximate}), *found.inner
-    )
+    return _activation(node, site, MISH, "Mish")
 
 
 @fusion("Log")
 def softplus(node: Node, site: Site) -> Outcome:
     """`log(1 + exp(x))`, which overflows where the operator does not."""
+    return _activation(node, site, SOFTPLUS, "Softplus")
+
+
+def _activation(
+    node: Node, site: Site, pattern: Term, op_type: str, **attributes: object
+) -> Outcome:
+    """One operator in the place of a group that looks like a pattern of `x`."""
     output = node.outputs[0]
     assert output is not None
-    found = match(SOFTPLUS, output)
-    return None if found is None else _activation(node, found, site, "Softplus")
+    found = match(pattern, output)
+    if found is None:
+        return None
+    x = found["x"]
+    if found.rank and (site.facts.rank(x) or 0) < found.rank:
+        return "the rank of its input is not known"
+    if reason := site.outside_use(found.inner, found.nodes):
+        return reason
+    return replaced(node, make(op_type, [x], output, attributes), *found.inner)
 
 
 _BOUNDS = {"Min": "Max", "Max": "Min"}

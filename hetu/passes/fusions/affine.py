@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, output_of
+from hetu.passes.build import constant, make, make_again, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import TensorType
@@ -109,7 +109,7 @@ def moved(
     if bias is not None and bias.data is None:
         site.facts.state(bias, _vector(layer, weight, site))
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    return make(layer.op_type, inputs, like, layer.attributes, version=layer.version)
+    return make_again(layer, inputs, like)
 
 
 def _vector(layer: Node, weight: Value, site: Site) -> TensorType | None:

@@ -183,7 +183,7 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
     """The keys, which the product takes with their last axes exchanged."""
     swapped, by, covered = _unscaled(value, build.site)
     node = swapped.node if swapped is not None else None
-    rank = build.site.facts.rank(swapped) if swapped is not None else None
+    rank = build.site.facts.rank(swapped)
     if swapped is None or rank is None:
         return None, 1.0, ()
     axes = list(range(rank))

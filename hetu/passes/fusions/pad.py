@@ -3,7 +3,7 @@
 import numpy as np
 
 from hetu.ir import Node
-from hetu.passes.build import make
+from hetu.passes.build import make_again
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
 from hetu.passes.fusions.convolution import placed_windows
@@ -30,9 +30,8 @@ def pad(node: Node, site: Site) -> Outcome:
     added = [count for ends in zip(*per_axis[2:], strict=True) for count in ends]
     own = (*windows.begin, *windows.end)
     pads = tuple(a + b for a, b in zip(own, added, strict=True))
-    attributes = {**node.attributes, "pads": pads, "auto_pad": None}
     inputs = (before.inputs[0], *node.inputs[1:])
-    fresh = make("Conv", inputs, node.outputs[0], attributes, version=node.version)
+    fresh = make_again(node, inputs, node.outputs[0], pads=pads, auto_pad=None)
     return replaced(node, fresh, before)
 
 

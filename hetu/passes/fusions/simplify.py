@@ -119,8 +119,7 @@ def permutation(node: Node, site: Site) -> tuple[int, ...] | None:
     """The axes of its input that a `Transpose` puts in order; None where its rank is not known."""
     if "perm" in node.attributes:
         return tuple(node.attributes["perm"].value)
-    source = node.inputs[0]
-    rank = site.facts.rank(source) if source is not None else None
+    rank = site.facts.rank(node.inputs[0])
     return None if rank is None else tuple(reversed(range(rank)))
 
 
@@ -143,7 +142,7 @@ def transposes(node: Node, site: Site) -> Outcome:
 def reshapes(node: Node, site: Site) -> Outcome:
     """A change of shape after another."""
     inner = node.inputs[0].node if node.inputs[0] is not None else None
-    shape = site.facts.shape(node.outputs[0]) if node.outputs[0] is not None else None
+    shape = site.facts.shape(node.outputs[0])
     if inner is None or shape is None or not is_onnx(node, *RESHAPES):
         return None
     if not is_onnx(inner, *RESHAPES) or site.outside_use([inner], [node]):
