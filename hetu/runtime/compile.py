@@ -223,7 +223,9 @@ class _Writer:
         is_widened = any(map(self._is_widened, dependencies(node)))
         call = bind(node, self._compiler.context, is_widened)
         if is_widened or _makes_widened(node, call.kernel):
-            self.widened.update(v for v in node.outputs if v is not None and may_be_widened(v.dtype))
+            self.widened.update(
+                v for v in node.outputs if v is not None and may_be_widened(v.dtype)
+            )
         return call
 
     def _is_widened(self, value: Value) -> bool:
@@ -271,7 +273,7 @@ class _Writer:
     def _function(self, kernel: Kernel, function: Callable[..., Any]) -> str:
         """The name of what nodes call; those that call the same have one name for it."""
         if function not in self._functions:
-            self._functions[function] = self._define(kernel.function.__name__, function)
+            self._functions[function] = self._define(kernel.name, function)
         return self._functions[function]
 
     def _define(self, stem: str, target: Any) -> str:
