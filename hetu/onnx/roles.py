@@ -145,8 +145,7 @@ class _Scan:
             yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
-        for index, name in enumerate(node.input):
-            parameter = kernel.input_at(index)
+        for name, parameter in zip(node.input, kernel.parameters, strict=False):
             if parameter is None or parameter.kind in HOST_KINDS:
                 continue
             if parameter.name in kernel.buffers or parameter.name in kernel.fixed:

@@ -10,6 +10,7 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -99,6 +100,11 @@ class Kernel:
     def attribute(self, name: str) -> Parameter | None:
         """The parameter that the attribute called `name` goes to."""
         return self.attributes.get(name, self.rest)
+
+    @property
+    def parameters(self) -> Iterator[Parameter | None]:
+        """The parameters of a node's inputs in order, without end; None where it takes no more."""
+        return chain(self.inputs, repeat(self.variadic))
 
     def input_at(self, index: int) -> Parameter | None:
         """The parameter that the input at `index` goes to."""
@@ -229,7 +235,8 @@ def read_signature(
                 inputs.append(read)
     return Kernel(
         getattr(function, "__name__", op_type), function, op_type, domain, since, tuple(inputs),
-        variadic, attributes, *_returns(signature.return_annotation), frozenset(reserved), buffers, fixed, rest=rest,
+        variadic, attributes, *_returns(signature.return_annotation), frozenset(reserved),
+        buffers, fixed, rest=rest,
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ class Argument(NamedTuple):
 class Call(NamedTuple):
     """What a node runs: its kernel, in the `function` that is called.
 
-    `returns` is the number of results, None where it is the node's own number. `bodies` are the graphs, single ones or several, that the function gets as keyword arguments.
+    `returns` is the number of results, None where it is the node's own number. `bodies` are the
+    graphs, single ones or several, that the function gets as keyword arguments.
     """
 
     kernel: Kernel
@@ -62,7 +63,7 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
     return Call(
         kernel=kernel,
         function=widened(function, kernel) if is_widened else function,
-        arguments=tuple(_argument(v, kernel.input_at(i)) for i, v in enumerate(node.inputs)),
+        arguments=tuple(map(_argument, node.inputs, kernel.parameters)),
         bodies=bodies,
         returns=None if kernel.returns is None else len(kernel.returns),
         buffers=_buffer_positions(kernel, context),
