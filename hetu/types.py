@@ -124,7 +124,7 @@ def _find(spec: "int | str | torch.dtype | np.dtype | type") -> DType | None:
     if isinstance(spec, str) and spec in _BY_NAME:
         return _BY_NAME[spec]
     try:
-        array_type = np.dtype(spec)
+        array_type = np.dtype(spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except TypeError:
         return None
     return STRING if array_type.kind in "OSUT" else _BY_NAME.get(array_type.name)

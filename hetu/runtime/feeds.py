@@ -79,8 +79,9 @@ def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.
     if type(content) is np.ndarray and expected.dtype is dtype(content.dtype):
         return content
     is_typed = isinstance(content, np.ndarray | np.generic)
-    if hasattr(content, "todense"):
-        content, is_typed = np.asarray(content.todense()), True
+    to_dense = getattr(content, "todense", None)
+    if to_dense is not None:
+        content, is_typed = np.asarray(to_dense()), True
     try:
         array = np.asarray(content)
         element = dtype(array.dtype)
