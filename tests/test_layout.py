@@ -48,7 +48,7 @@ def test_training(sizes: list[int], groups: list[int], moves: bool) -> None:
     module, x = Block(sizes, groups), torch.randn(SHAPE)
     model = ht.onnx.from_module(module, (x,))
     (y,) = model.outputs.values()
-    loss = ht.op.ReduceMean(y * y, keepdims=0)
+    loss = ht.op.ReduceMean(y * y, keepdims=False)
     step = ht.optim.SGDOptimizer(0.05).minimize(loss)
     executor = ht.Executor({"train": [loss, step, y], "eval": [y]})
     feeds = {name: x.numpy() for name in model.inputs}

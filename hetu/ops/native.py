@@ -155,6 +155,18 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.view(*x.shape[:-1], parts * width)
 
 
+def has_wide_products() -> bool:
+    """Whether oneDNN may compute in wider vectors than BLAS, which need not know the processor."""
+    return _ONEDNN is not None and torch.backends.mkldnn.enabled and _IS_WIDE
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`a @ b.T + bias` of float32 matrices on the CPU."""
+    if _ONEDNN is None:
+        return F.linear(a, b, bias)
+    return _ONEDNN._linear_pointwise(a, b, _dense(bias), "none", [], "")
+
+
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -220,24 +232,20 @@ def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool, input_shape: Ints) -> Seq
 
 
 def lstm(
-    x: Tensor,
-    h: Tensor,
-    c: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b_w: Tensor,
-    b_r: Tensor,
-    is_reversed: bool,
+    x: Tensor, h: Tensor, c: Tensor, weights: Sequence[Tensor], is_reversed: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One direction of a layer: outputs (time, batch, hidden), states (1, batch, hidden)."""
-    if w.is_mkldnn:
+    """One direction of a layer: outputs (time, batch, hidden), states (1, batch, hidden).
+
+    The weights are those of `pack_lstm`, and the two biases with gates in the same order.
+    """
+    if weights[0].is_mkldnn:
         y, h, c, _ = torch.ops.aten.mkldnn_rnn_layer(
-            x.contiguous(), w, r, b_w, b_r, h.contiguous(), c.contiguous(), is_reversed,
+            x.contiguous(), *weights, h.contiguous(), c.contiguous(), is_reversed,
             [], _LSTM, h.shape[-1], 1, True, False, False, False,
         )  # fmt: skip
         return y, h, c
     x = x.flip(0) if is_reversed else x
-    y, h, c = torch.lstm(x, (h, c), [w, r, b_w, b_r], True, 1, 0.0, False, False, False)
+    y, h, c = torch.lstm(x, (h, c), list(weights), True, 1, 0.0, False, False, False)
     return y.flip(0) if is_reversed else y, h, c
 
 

@@ -16,7 +16,8 @@ class Facts:
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
     `copies_weights` that they are small enough to be kept a second time, in another form;
-    `training` is what the context says, and `derivatives` how often results are differentiated.
+    `training` is what the context says, `derivatives` how often results are differentiated, and
+    `compiles` whether torch.compile takes the graph's source.
     """
 
     def __init__(
@@ -26,11 +27,13 @@ class Facts:
         copies_weights: bool = True,
         training: bool | None = None,
         derivatives: int = 0,
+        compiles: bool = False,
     ) -> None:
         self.is_inference = is_inference
         self.copies_weights = copies_weights
         self.training = training
         self.derivatives = derivatives
+        self.compiles = compiles
         self._types = dict(types or {})
 
     def type(self, value: Value | None) -> TensorType | None:
@@ -83,6 +86,12 @@ def constant_array(value: Value | None) -> np.ndarray | None:
 def is_onnx(node: Node | None, *op_types: str) -> bool:
     """Whether there is a node and it is one of these operators of ai.onnx."""
     return node is not None and node.op_type in op_types and not short_domain(node.domain)
+
+
+def made_by(value: Value | None, *op_types: str) -> Node | None:
+    """The node that makes a value, if it is one of these operators of ai.onnx."""
+    node = value.node if value is not None else None
+    return node if is_onnx(node, *op_types) else None
 
 
 def argument(node: Node, name: str) -> Any:

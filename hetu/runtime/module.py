@@ -14,8 +14,9 @@ from hetu.passes.watch import gradient_nodes
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
-from hetu.runtime.program import Compiled, Like, Program, Setting
+from hetu.runtime.program import Compiled, Program, Setting
 from hetu.runtime.results import independent
+from hetu.runtime.specialize import Like
 from hetu.types import DType, OptionalType, dtype
 
 

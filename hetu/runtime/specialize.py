@@ -21,6 +21,9 @@ from hetu.types import TensorType, dtype
 
 META = torch.device("meta")
 
+Like = tuple[tuple[int, ...], torch.dtype]
+"""Shape and type of a tensor."""
+
 _PLAIN = {"int", "float", "string", "ints", "floats", "strings"}
 """Kinds of attributes that can be compared by value."""
 
@@ -52,6 +55,11 @@ def specialize(
         kept.append(node)
         shapes.note(zip(node.outputs, results, strict=False))
     return values.graph(graph, kept), shapes.types
+
+
+def empty(like: Like) -> torch.Tensor:
+    """A tensor of a shape and type, on the meta device."""
+    return torch.empty(like[0], dtype=like[1], device=META)
 
 
 class _Shapes:

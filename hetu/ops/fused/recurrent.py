@@ -24,10 +24,10 @@ def pack_lstm(
 ) -> tuple[Any, Any, Tensor, Tensor]:
     """The weights of one direction, the one numbered `side`, as `LSTM` wants them."""
     rows = r.shape[-2]
-    biases = [r.new_zeros(rows)] * 2 if b is None else b[side].split(rows)
+    b_w, b_r = [r.new_zeros(rows)] * 2 if b is None else b[side].split(rows)
     matrices = _in_order(w[side]), _in_order(r[side])
-    packed = native.pack_lstm(*matrices, bool(is_reversed), like_shape)
-    return *packed, *map(_in_order, biases)
+    packed_w, packed_r = native.pack_lstm(*matrices, bool(is_reversed), like_shape)
+    return packed_w, packed_r, _in_order(b_w), _in_order(b_r)
 
 
 def _in_order(tensor: Tensor) -> Tensor:
@@ -44,9 +44,10 @@ def lstm(
     shape = len(sides), x.shape[1], len(weights[2]) // 4
     h, c = (x.new_zeros(shape) if s is None else s for s in (initial_h, initial_c))
     results = [
-        native.lstm(x, h[side : side + 1], c[side : side + 1], *given, is_reversed)
-        for side, given in enumerate(sides)
-        for is_reversed in (direction == "reverse" or side == 1,)
+        native.lstm(
+            x, h[i : i + 1], c[i : i + 1], given, is_reversed=direction == "reverse" or i == 1
+        )
+        for i, given in enumerate(sides)
     ]
     outputs, *states = zip(*results, strict=True)
     hidden, cell = (_joined(state, 0) for state in states)

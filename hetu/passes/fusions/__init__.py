@@ -17,6 +17,7 @@ from hetu.passes.fusions.linear import (
     linear_activation,
     linear_bias,
     linear_plus,
+    trained_linear,
 )
 from hetu.passes.fusions.norms import (
     layer_norm,
@@ -37,7 +38,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings, pad,
     ),
     (
-        linear, linear_bias, linear_activation, linear_plus,
+        linear, linear_bias, linear_activation, linear_plus, trained_linear,
         convolution, convolution_activation, convolution_plus,
         lstm,
     ),

@@ -7,7 +7,7 @@ import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.passes.build import constant, make_again, make_fused, output_of
-from hetu.passes.facts import argument, constant_array, is_onnx
+from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import INT32, INT64
 
@@ -50,14 +50,14 @@ def embeddings(node: Node, site: Site) -> Outcome:
 
 
 def _lookup(value: Value | None, site: Site) -> _Lookup | None:
-    rows = value.node if value is not None else None
-    if rows is None or not is_onnx(rows, "Gather") or not site.is_only_use(value):
+    rows = made_by(value, "Gather")
+    if rows is None or not site.is_only_use(value):
         return None
     table, chosen = rows.inputs
-    column = chosen.node if chosen is not None else None
-    if table is None or table.data is None or argument(rows, "axis") != 0 or column is None:
+    column = made_by(chosen, "Gather")
+    if table is None or table.data is None or argument(rows, "axis") != 0:
         return None
-    if not is_onnx(column, "Gather") or not site.is_only_use(chosen):
+    if column is None or not site.is_only_use(chosen):
         return None
     indices, number = column.inputs
     at, shape = constant_array(number), site.facts.shape(indices)

@@ -3,8 +3,9 @@
 from math import prod
 
 from hetu.ir import Node, Value
+from hetu.ops.products import choose
 from hetu.passes.build import make, make_fused, output_of
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import is_given
@@ -25,11 +26,11 @@ SMALLEST_ROW = 1 << 18
 @fusion("Reshape", inference_only=True)
 def flattened(node: Node, site: Site) -> Outcome:
     """A `Gemm` of rows that are put together before and apart after it."""
-    gemm = node.inputs[0].node if node.inputs[0] is not None else None
-    if gemm is None or not is_onnx(gemm, "Gemm") or not site.is_only_use(node.inputs[0]):
+    gemm = made_by(node.inputs[0], "Gemm")
+    if gemm is None or not site.is_only_use(node.inputs[0]):
         return None
-    flat = gemm.inputs[0].node if gemm.inputs[0] is not None else None
-    if flat is None or not is_onnx(flat, "Reshape") or flat.inputs[0] is None:
+    flat = made_by(gemm.inputs[0], "Reshape")
+    if flat is None or flat.inputs[0] is None:
         return None
     x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
     given, rows, after = map(site.facts.shape, (x, gemm.inputs[0], node.outputs[0]))
@@ -69,14 +70,44 @@ def linear(node: Node, site: Site) -> Outcome:
     return Replacement([packed, fresh], fresh.outputs)
 
 
+@fusion("MatMul", "Gemm")
+def trained_linear(node: Node, site: Site) -> Outcome:
+    """A product with a weight that trains, `Gemm`'s sum included."""
+    weight = _weight(node, site) if not site.facts.is_inference else None
+    if weight is None:
+        return None
+    source, is_transposed = weight
+    if reason := _refusal(node, source, is_transposed, site):
+        return reason
+    if site.facts.derivatives > 1:
+        return "it is differentiated twice"
+    if site.facts.compiles:
+        return "torch.compile takes it as it is"
+    rows, (columns, depth) = _rows(node, site), _sizes(source, is_transposed, site)
+    if rows is None:
+        return "the number of its rows is not known"
+    choice = choose(rows, depth, columns)
+    if not any(choice):
+        return "oneDNN is no faster on this processor"
+    given = {"transposed": is_transposed, "choice": tuple(map(int, choice))}
+    inputs = (node.inputs[0], source, *node.inputs[2:])
+    return replaced(node, make_fused("TrainedLinear", inputs, node.outputs[0], given))
+
+
+def _sizes(weight: Value, is_transposed: bool, site: Site) -> tuple[int, int]:
+    """The numbers of a weight's columns and of the terms of each."""
+    first, second = site.facts.shape(weight) or (0, 0)
+    return (first, second) if is_transposed else (second, first)
+
+
 def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
     """The weight of a product, and whether it is (outputs, inputs)."""
     weight = node.inputs[1] if len(node.inputs) > 1 else None
     if weight is None or not is_onnx(node, "MatMul", "Gemm"):
         return None
     is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
-    before = weight.node
-    if before is not None and is_onnx(before, "Transpose") and _swaps(before):
+    before = made_by(weight, "Transpose")
+    if before is not None and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
     if weight is None or not is_given(weight) or site.facts.rank(weight) != 2:
         return None
@@ -90,9 +121,7 @@ def _swaps(transpose: Node) -> bool:
 def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
-    columns, depth = site.facts.shape(weight) or (0, 0)
-    if not is_transposed:
-        columns, depth = depth, columns
+    columns, depth = _sizes(weight, is_transposed, site)
     if node.op_type == "Gemm":
         if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
             return "it transposes or scales"

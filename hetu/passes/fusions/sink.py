@@ -10,7 +10,7 @@ import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, make_again, output_of
-from hetu.passes.facts import argument, axes_of, is_onnx
+from hetu.passes.facts import argument, axes_of, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.passes.fusions.affine import is_given
 from hetu.passes.fusions.pad import pads_of
@@ -64,8 +64,8 @@ def _ended(
 
 def _swap(value: Value | None, site: Site) -> _Perm | None:
     """The permutation of the transpose to channels last that makes a value for this node alone."""
-    node = value.node if value is not None else None
-    if node is None or not is_onnx(node, "Transpose") or not site.is_only_use(value):
+    node = made_by(value, "Transpose")
+    if node is None or not site.is_only_use(value):
         return None
     perm, source = permutation(node, site), node.inputs[0]
     if perm is None or len(perm) < 3 or perm != (0, *range(2, len(perm)), 1):

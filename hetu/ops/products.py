@@ -1,0 +1,91 @@
+"""Products with a weight that is trained: by oneDNN where that is faster on this processor."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+
+from hetu.ops import native
+from hetu.ops.kinds import Tensor
+
+
+class Choice(NamedTuple):
+    """Which products of a layer oneDNN computes: its result, and the gradients of both operands."""
+
+    result: bool
+    gradient_x: bool
+    gradient_w: bool
+
+
+MARGIN = 1.25
+"""How many times as fast oneDNN has to be: equal ones shall not change places between processes."""
+
+LARGEST_MEASURED = 512
+"""Products are measured with at most so many rows, columns and terms: it takes 30 ms in all."""
+
+_TURNS = 4
+
+
+def choose(rows: int, depth: int, columns: int) -> Choice:
+    """The choice for (rows, depth) times (depth, columns), measured when it is first asked for."""
+    sizes = (min(size, LARGEST_MEASURED) for size in (rows, depth, columns))
+    return _measured(*sizes)
+
+
+@lru_cache(256)
+def _measured(rows: int, depth: int, columns: int) -> Choice:
+    if not native.has_wide_products():
+        return Choice(False, False, False)
+    x, w, y = (torch.full(s, 0.5) for s in ((rows, depth), (columns, depth), (rows, columns)))
+    return Choice(_is_faster(x, w), _is_faster(y, w.t()), _is_faster(y.t(), x.t()))
+
+
+def _is_faster(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN computes `a @ b.T` faster than BLAS, which take turns."""
+    ways = (lambda: torch.mm(a, b.t())), (lambda: native.product(a, b))
+    blas, onednn = (
+        min(times) for times in zip(*(map(_seconds, ways) for _ in range(_TURNS)), strict=True)
+    )
+    return blas > MARGIN * onednn
+
+
+def _seconds(function: Callable[[], Tensor]) -> float:
+    start = perf_counter()
+    with torch.no_grad():
+        function()
+    return perf_counter() - start
+
+
+def trained_product(x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:
+    """`x @ w.T + bias`, which is differentiable once; `w` is (columns, depth)."""
+    rows = x.reshape(-1, x.shape[-1])
+    return _Product.apply(rows, w, bias, choice).view(*x.shape[:-1], len(w))
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:
+        ctx.save_for_backward(x, w)
+        ctx.choice = choice
+        return _product(x, w, choice.result, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, w = ctx.saved_tensors
+        choice: Choice = ctx.choice
+        for_x, for_w, for_bias, _ = ctx.needs_input_grad
+        return (
+            _product(gradient, w.t(), choice.gradient_x) if for_x else None,
+            _product(gradient.t(), x.t(), choice.gradient_w) if for_w else None,
+            gradient.sum(0) if for_bias else None,
+            None,
+        )
+
+
+def _product(a: Tensor, b: Tensor, by_onednn: bool, bias: Tensor | None = None) -> Tensor:
+    if by_onednn:
+        return native.product(a, b, bias)
+    return torch.mm(a, b.t()) if bias is None else torch.addmm(bias, a, b.t())

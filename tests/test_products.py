@@ -1,0 +1,67 @@
+"""Products in training by oneDNN: torch's own results and gradients, wherever operands lie."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+import hetu as ht
+from hetu.ops import native, products
+from hetu.ops.products import Choice, choose, trained_product
+from tests.test_native import placed, random
+
+EVERY = Choice(True, True, True)
+
+
+@pytest.mark.parametrize("shape", [(24,), (3, 8)])
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("side", range(3))
+def test_gradients(shape: tuple[int, ...], has_bias: bool, side: int) -> None:
+    x, w, bias = random(*shape, 20), random(12, 20), random(12) if has_bias else None
+    choice = Choice(*(i == side for i in range(3)))
+    for x_placed in placed(x):
+        for w_placed in placed(w):
+            results = []
+            for function in (lambda *g: trained_product(*g, choice), F.linear):
+                leaves = [x_placed.clone().requires_grad_(), w_placed.clone().requires_grad_()]
+                leaves += [] if bias is None else [bias.clone().requires_grad_()]
+                y = function(*leaves, *[None] * (3 - len(leaves)))
+                results.append([y, *torch.autograd.grad(y, leaves, random(*y.shape))])
+            torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
+
+
+SHAPES = (384, 512), (256, 512)
+
+
+def train(optimize: bool) -> tuple[ht.Executor, list[np.ndarray]]:
+    x = ht.Variable(name="x", dtype="float32")
+    w = [ht.Variable(name=f"w{i}", value=random(*s).numpy() / 16) for i, s in enumerate(SHAPES)]
+    b = ht.Variable(name="b", value=random(256).numpy())
+    y = ht.op.Gemm(ht.op.Tanh(ht.op.MatMul(x, w[0])), w[1], b, transB=True)
+    loss = ht.op.ReduceMean(y * y, keepdims=False)
+    step = ht.optim.MomentumOptimizer(0.1).minimize(loss)
+    executor = ht.Executor([loss, step], optimize=optimize)
+    feeds = {x: random(64, 384).numpy()}
+    return executor, [executor.run(feed_dict=feeds)[0].asnumpy() for _ in range(5)]
+
+
+def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_measured", lambda *sizes: EVERY)
+    (executor, ours), (_, plain) = train(True), train(False)
+    notes = [note for note in executor.explain() if note.fusion == "trained linear"]
+    assert [note.reason for note in notes] == [""] * 2
+    np.testing.assert_allclose(ours, plain, rtol=1e-4)
+    assert ours[-1] < ours[0]
+
+
+def test_the_choice_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN is asked for nothing that BLAS does as fast, and measured once."""
+    slow, fast = (lambda a, b: sum(torch.mm(a, b.t()) for _ in range(5))), (lambda a, b: b)
+    monkeypatch.setattr(native, "has_wide_products", lambda: True)
+    for rows, way, expected in ((300, slow, False), (301, fast, True)):
+        monkeypatch.setattr(native, "product", way)
+        assert choose(rows, 400, 500) == Choice(*[expected] * 3)
+        monkeypatch.setattr(native, "product", lambda a, b: pytest.fail("it is known"))
+        assert choose(rows, 400, 500) == Choice(*[expected] * 3)
+    monkeypatch.setattr(native, "has_wide_products", lambda: False)
+    assert not any(choose(302, 400, 500))
