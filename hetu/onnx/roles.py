@@ -127,9 +127,9 @@ class _Scan:
     ) -> set[str]:
         reached = set(outputs)
         for node in reversed(list(nodes)):
-            for graph in subgraphs(node):
+            for graph in subgraphs(node) if node.attribute else ():
                 reached |= self.graph(graph, opsets)
-            if any(name in reached for name in node.output):
+            if not reached.isdisjoint(node.output):
                 reached.update(self._passed_on(node, opsets))
         return reached
 
@@ -145,11 +145,10 @@ class _Scan:
             yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
-        for index, name in enumerate(node.input):
-            parameter = kernel.input_at(index)
+        for name, parameter in zip(node.input, kernel.parameters, strict=False):
             if parameter is None or parameter.kind in HOST_KINDS:
                 continue
-            if parameter.name in (*kernel.buffers, *kernel.fixed):
+            if parameter.name in kernel.buffers or parameter.name in kernel.fixed:
                 self._state.add(name)
             elif has_gradient:
                 yield name

@@ -37,13 +37,10 @@ def fold(
 
 
 def _is_foldable(node: Node, kept_values: Collection[Value]) -> bool:
+    if not all(v is None or (v.constant and v not in kept_values) for v in node.inputs):
+        return False
     kernel = None if node.function else find(node.domain, node.op_type, node.version)
-    return (
-        kernel is not None
-        and kernel.is_pure
-        and all(v is None or (v.constant and v not in kept_values) for v in node.inputs)
-        and not node.has_graphs
-    )
+    return kernel is not None and kernel.is_pure and not node.has_graphs
 
 
 def _results(node: Node, evaluate: Callable[[Node], Sequence[Any]]) -> list[np.ndarray] | None:

@@ -270,7 +270,9 @@ def _needed(item: Evaluated) -> Sequence[Value]:
 
 def _result(value: Any, as_numpy: bool) -> Any:
     if isinstance(value, torch.Tensor | np.ndarray):
-        array = NDArray(value.detach() if isinstance(value, torch.Tensor) else value)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            value = value.detach()
+        array = NDArray(value)
         return array.asnumpy() if as_numpy else array
     if isinstance(value, tuple):
         return [_result(element, as_numpy) for element in value]

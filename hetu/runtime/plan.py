@@ -159,4 +159,4 @@ class Plans:
 
 
 def _like(feed: Any) -> Like | None:
-    return (tuple(feed.shape), feed.dtype) if isinstance(feed, torch.Tensor) else None
+    return (feed.shape, feed.dtype) if isinstance(feed, torch.Tensor) else None

@@ -55,8 +55,7 @@ class Precision:
         self, device: torch.device, variables: Iterable[Value]
     ) -> AbstractContextManager[Any]:
         """The context to compute in; a graph with variables in 16 bits has chosen by itself."""
-        has_chosen = any(v.dtype and v.dtype.torch in _LOW for v in variables)
-        if self.dtype is None or has_chosen:
+        if self.dtype is None or any(v.dtype and v.dtype.torch in _LOW for v in variables):
             return nullcontext()
         return torch.autocast(device.type, self.dtype)
 

@@ -41,7 +41,7 @@ class Preparation:
         self.tensors: list[torch.Tensor] = []
         self.storages: set[int] = set()
         self._variables = variables
-        self._state: State = []
+        self._state: State = ([], [])
         self._contents: Sequence[_Content] = ()
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
@@ -56,7 +56,7 @@ class Preparation:
         self.storages = storages(t for t in self.tensors if t.layout is torch.strided)
 
     def _state_of(self, parameters: Sequence[torch.Tensor]) -> State:
-        return state_of(parameters[position] for position in self._variables)
+        return state_of([parameters[position] for position in self._variables])
 
 
 class Preparer:

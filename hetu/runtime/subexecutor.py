@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -104,11 +105,13 @@ class SubExecutor:
         prepared = plan.preparation
         self._preparer.update(prepared, parameters)
         results = self._execute(plan, [*feeds, *prepared.tensors], parameters)
-        shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
-        shared |= prepared.storages
+        shared = (
+            self._store.storages, prepared.storages, plan.compiler.constant_storages,
+            storages(feeds),
+        )  # fmt: skip
         raised = map(self._precision.restored, results, self._outputs)
         typed = map(as_declared, raised, self._outputs)
-        values = iter([independent(result, shared) for result in typed])
+        values = iter([independent(result, *shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
@@ -135,9 +138,7 @@ class SubExecutor:
         self, given: dict[Value, Any], inference: bool | None, advance: bool
     ) -> tuple[Plans, list[Any], list[Any]]:
         """What a run needs: the plans to choose from, the feeds and the parameters."""
-        overridden = tuple(
-            value for value in self.graph.initializers if value in given and value.constant
-        )
+        overridden = tuple(sorted((v for v in given if v.constant), key=attrgetter("serial")))
         plans = self._plans_for(inference, overridden)
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
