@@ -96,8 +96,8 @@ DTYPES: tuple[DType, ...] = (
 
 _BY_CODE: Mapping[int, DType] = {d.code: d for d in DTYPES}
 _BY_NAME: Mapping[str, DType] = {d.name: d for d in DTYPES}
-_BY_TYPE: Mapping[object, DType] = {t: d for d in DTYPES if d.torch for t in (d.numpy, d.torch)}
-_ARRAY_TYPES = (np.dtype, torch.dtype)
+_BY_NUMPY: Mapping[np.dtype, DType] = {d.numpy: d for d in DTYPES if d.torch}
+_BY_TORCH: Mapping[torch.dtype, DType] = {d.torch: d for d in DTYPES if d.torch}
 
 FLOAT32, FLOAT64, INT32, INT64, BOOL, STRING = (
     _BY_NAME[n] for n in ("float32", "float64", "int32", "int64", "bool", "string")
@@ -111,20 +111,22 @@ def dtype(spec: "DType | int | str | torch.dtype | np.dtype | type") -> DType:
     """
     if isinstance(spec, DType):
         return spec
-    found = _BY_TYPE.get(spec) if isinstance(spec, _ARRAY_TYPES) else None
-    found = found or _find(spec)
+    if isinstance(spec, torch.dtype):
+        found = _BY_TORCH.get(spec)
+    else:
+        found = (_BY_NUMPY.get(spec) if isinstance(spec, np.dtype) else None) or _find(spec)
     if found is None:
         raise UsageError(f"{show(spec)} is no ONNX element type; known: {', '.join(_BY_NAME)}")
     return found
 
 
-def _find(spec: "int | str | torch.dtype | np.dtype | type") -> DType | None:
+def _find(spec: "int | str | np.dtype | type") -> DType | None:
     if isinstance(spec, int):
         return _BY_CODE.get(spec)
     if isinstance(spec, str) and spec in _BY_NAME:
         return _BY_NAME[spec]
     try:
-        array_type = np.dtype(spec)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        array_type = np.dtype(spec)
     except TypeError:
         return None
     return STRING if array_type.kind in "OSUT" else _BY_NAME.get(array_type.name)
