@@ -20,7 +20,8 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     element = dtype(array.dtype)
     if element is STRING:
         return array if array.dtype == object else array.astype(object)
-    array = np.ascontiguousarray(array).reshape(array.shape)
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
     if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
     elif is_extension(element):

@@ -111,18 +111,18 @@ def dtype(spec: "DType | int | str | torch.dtype | np.dtype | type") -> DType:
     """
     if isinstance(spec, DType):
         return spec
-    found = _BY_NUMPY.get(spec) if isinstance(spec, np.dtype) else None
-    found = found or _find(spec)
+    if isinstance(spec, torch.dtype):
+        found = _BY_TORCH.get(spec)
+    else:
+        found = (_BY_NUMPY.get(spec) if isinstance(spec, np.dtype) else None) or _find(spec)
     if found is None:
         raise UsageError(f"{show(spec)} is no ONNX element type; known: {', '.join(_BY_NAME)}")
     return found
 
 
-def _find(spec: "int | str | torch.dtype | np.dtype | type") -> DType | None:
+def _find(spec: "int | str | np.dtype | type") -> DType | None:
     if isinstance(spec, int):
         return _BY_CODE.get(spec)
-    if isinstance(spec, torch.dtype):
-        return _BY_TORCH.get(spec)
     if isinstance(spec, str) and spec in _BY_NAME:
         return _BY_NAME[spec]
     try:

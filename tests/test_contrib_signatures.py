@@ -35,7 +35,7 @@ def option(parameter: Any) -> str:
 def test_name(kernel: Kernel) -> None:
     name = snake(kernel.op_type)
     is_taken = keyword.iskeyword(name) or hasattr(builtins, name)
-    assert kernel.function.__name__ == (f"{name}_" if is_taken else name)
+    assert kernel.name == (f"{name}_" if is_taken else name)
 
 
 @contributed

@@ -1,6 +1,8 @@
 """Running: feeds, results, subgraphs, modes, errors."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -275,3 +277,23 @@ def test_results_belong_to_the_caller(text: str) -> None:
     assert feed.tolist() == [1, 2]
     (second,) = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
     np.testing.assert_array_equal(second, expected)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda executor: executor.run("tset"),
+        lambda executor: executor.source("tset"),
+        lambda executor: executor.explain("tset"),
+        lambda executor: executor.profile("tset"),
+        lambda executor: executor.get_batch_num("tset"),
+        lambda executor: executor.set_dataloader_batch_index("tset", 0),
+    ],
+)
+def test_an_unknown_subgraph_is_named(
+    ask: Callable[[ht.Executor], Any],
+) -> None:
+    x = ht.Variable(name="x")
+    executor = ht.Executor({"train": [x * 2], "test": [x + 1]})
+    with pytest.raises(UsageError, match=r"'tset'.* it has 'train', 'test'"):
+        ask(executor)

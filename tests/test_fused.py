@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from onnx import parser
 
-from hetu.ops.registry import find
+import hetu as ht
+from hetu.ops.registry import FUSED, find
 
 FAR = 1e6
 """A bound that nothing reaches: a recurrent layer that clips runs step by step."""
@@ -101,3 +103,34 @@ def test_attention(mask: torch.Tensor | None, kv_heads: int, attributes: dict[st
 
     inputs = random(2, 2, 3, 4), random(2, kv_heads, 3, 4), random(2, kv_heads, 3, 5)
     compare(lambda *xs: run(1, *xs), lambda *xs: run(4, *xs), *inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-0.1, 0.1), (1.0, 1.0), (-1e30, 2.0)])
+def test_gradients_at_the_bounds_of_clips(dtype: torch.dtype, low: float, high: float) -> None:
+    """They pass at a bound itself and not at the next number beyond it, as in torch.clamp."""
+    kernel = find(FUSED, "Clip", 1)
+    assert kernel is not None
+    bounds = torch.tensor([low, high], dtype=dtype)
+    ends = [torch.nextafter(bounds, bounds.new_tensor(far)) for far in (-math.inf, math.inf)]
+    x = torch.cat([bounds, *ends, random(8).to(dtype) * 4])
+    compare(lambda x: [kernel.function(x, low=low, high=high)], lambda x: [x.clamp(low, high)], x)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "fuses"),
+    [("min = 0.0, max = 6.0", True), ("max = 0.5", True), ("min = 2.0, max = 1.0", False)],
+)
+def test_clips_that_train(bounds: str, fuses: bool) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 6]>
+    g (float[4, 5] x) => (float[4, 5] y) {{ y = Clip <{bounds}> (x) }}"""
+    results = []
+    for optimize in (True, False):
+        model = ht.onnx.load_onnx(parser.parse_model(text))
+        x, y = model["x"], model["y"]
+        executor = ht.Executor([y, *ht.gradients([y * y], [x])], optimize=optimize)
+        results.append(executor.run(feed_dict={"x": 3 * random(4, 5).float().numpy()}))
+        notes = [n for n in executor.explain() if n.fusion == "trained clip" and not n.reason]
+        assert len(notes) == (fuses and optimize)
+    for fast, plain in zip(*results, strict=True):
+        torch.testing.assert_close(fast.asnumpy(), plain.asnumpy())

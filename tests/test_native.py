@@ -37,7 +37,7 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
 def test_products(operand: str, packs: bool) -> None:
     operands = {"x": random(16, 512), "bias": random(256), "other": random(16, 256)}
     weight = random(256, 512) / 16
-    taken = native.pack_linear(weight, 16) if packs else weight
+    taken = native.pack_linear(weight) if packs else weight
     for variant in placed(operands[operand]):
         given = {**operands, operand: variant}
         x, bias, other = given["x"], given["bias"], given["other"]

@@ -11,7 +11,7 @@ import torch
 import hetu as ht
 from hetu.errors import UsageError
 from hetu.onnx import load_onnx, to_module
-from tests.interop.test_torch_models import make_targets, trainer
+from tests.interop.test_torch_models import RATE, STEPS, make_targets, trainer
 from tests.interop.zoo.cases import Case, Exported, expected
 
 RANDOM = np.random.default_rng(0)
@@ -24,7 +24,6 @@ CASES = [
     Case("pretrained", "bert", "script"),
     Case("pretrained", "llama", "dynamo"),
 ]
-STEPS, RATE = 20, 0.02
 
 
 def floats(*shape: int) -> np.ndarray:

@@ -50,10 +50,10 @@ def test_name(kernel: Kernel) -> None:
     name = snake(kernel.op_type)
     newest = find(kernel.domain, kernel.op_type, 10**6)
     if newest is not kernel:
-        assert kernel.function.__name__ == f"{name}_{kernel.since}"
+        assert kernel.name == f"{name}_{kernel.since}"
         return
     is_taken = keyword.iskeyword(name) or hasattr(builtins, name)
-    assert kernel.function.__name__ == (f"{name}_" if is_taken else name)
+    assert kernel.name == (f"{name}_" if is_taken else name)
 
 
 @standard

@@ -69,7 +69,7 @@ class Value:
     model: "Model | None" = None
     doc: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    serial: int = field(default_factory=next_serial)
+    serial: int = field(default_factory=_serials.__next__)
 
     @property
     def is_feed(self) -> bool:
@@ -110,7 +110,7 @@ class Node:
     metadata: Mapping[str, str] = field(default_factory=dict)
     function: "Function | None" = None
     carried: Any = None
-    serial: int = field(default_factory=next_serial)
+    serial: int = field(default_factory=_serials.__next__)
     outputs: tuple[Value | None, ...] = field(default=(), init=False)
 
     @property

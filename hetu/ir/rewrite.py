@@ -31,7 +31,7 @@ class Substitution:
 
         Without `keeps_shapes`, the outputs of a new one are of unknown shape.
         """
-        if not self._values or not any(value in self._values for value in dependencies(node)):
+        if not self._values or self._values.keys().isdisjoint(dependencies(node)):
             return node
         attributes = with_graphs(node.attributes, self.graph)
         inputs = tuple(map(self.optional, node.inputs))

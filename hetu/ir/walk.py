@@ -1,7 +1,9 @@
 """Ways through a graph. Nothing here recurses along the graph's depth."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter
 
 from hetu.errors import UsageError, show
 from hetu.ir.graph import Graph, Node, Value
@@ -45,13 +47,15 @@ def graph_values(graph: Graph) -> Iterator[Value]:
 
 def dependencies(node: Node) -> Sequence[Value]:
     """Every value that a node needs: its inputs and what its bodies and its function capture."""
-    values = [value for value in node.inputs if value is not None]
+    values = node.inputs
+    if None in values:
+        values = tuple(value for value in values if value is not None)
     if node.attributes:
         for graph in node.graphs:
             values += captures(graph)
     if node.function is not None:
         values += node.function.captured
-    return values
+    return values  # pyright: ignore[reportReturnType]
 
 
 def needed_nodes(outputs: Iterable[Value | None], inputs: Iterable[Value] = ()) -> tuple[Node, ...]:
@@ -61,11 +65,12 @@ def needed_nodes(outputs: Iterable[Value | None], inputs: Iterable[Value] = ()) 
     pending = [value for value in outputs if value is not None]
     while pending:
         value = pending.pop()
-        if value.node is None or value.node in found or value in given:
+        node = value.node
+        if node is None or node in found or value in given:
             continue
-        found.add(value.node)
-        pending.extend(dependencies(value.node))
-    return tuple(sorted(found, key=lambda node: node.serial))
+        found.add(node)
+        pending.extend(dependencies(node))
+    return tuple(sorted(found, key=attrgetter("serial")))
 
 
 def needed_leaves(
@@ -75,12 +80,17 @@ def needed_leaves(
 
     `inputs` count as feeds where they are reached.
     """
-    outputs, given = [value for value in outputs if value is not None], frozenset(inputs)
-    reached = set(outputs)
-    for node in needed_nodes(outputs, given):
-        reached.update(dependencies(node))
+    outputs, given = tuple(outputs), frozenset(inputs)
+    return _leaves(outputs, given, needed_nodes(outputs, given))
+
+
+def _leaves(
+    outputs: Iterable[Value | None], given: Collection[Value], nodes: Iterable[Node]
+) -> tuple[Value, ...]:
+    reached = {value for value in outputs if value is not None}
+    reached.update(chain.from_iterable(map(dependencies, nodes)))
     leaves = (value for value in reached if value.node is None or value in given)
-    return tuple(sorted(leaves, key=lambda value: value.serial))
+    return tuple(sorted(leaves, key=attrgetter("serial")))
 
 
 def graph_between(inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
@@ -103,11 +113,12 @@ def graph_of(
     Where values among `inputs` are reached, they are taken as given.
     """
     outputs, given = tuple(outputs), frozenset(inputs)
-    leaves = needed_leaves(outputs, given)
+    nodes = needed_nodes(outputs, given)
+    leaves = _leaves(outputs, given, nodes)
     return Graph(
         inputs=tuple(value for value in leaves if value.is_feed or value in given),
         outputs=outputs,
-        nodes=needed_nodes(outputs, given),
+        nodes=nodes,
         initializers=tuple(v for v in leaves if not v.is_feed and v not in given),
         name=name,
     )

@@ -106,17 +106,18 @@ class GraphReader:
         scopes: Sequence[Scope],
         described: Infos,
     ) -> Node:
+        version = self._version(proto)
         node = Node(
             proto.op_type,
-            tuple(find_value(name, scopes) if name else None for name in proto.input),
+            tuple([find_value(name, scopes) if name else None for name in proto.input]),
             {a.name: self._attribute(a, scopes) for a in proto.attribute},
             domain=proto.domain,
-            version=self._version(proto),
+            version=version,
             overload=proto.overload,
             name=proto.name,
             doc=proto.doc_string,
             metadata=read_metadata(proto.metadata_props),
-            function=self._function(proto, scopes),
+            function=self._function(proto, version, scopes),
             carried=copies(proto.device_configurations),
         )
         outputs = [
@@ -136,7 +137,9 @@ class GraphReader:
             )
         return version
 
-    def _function(self, proto: onnx.NodeProto, scopes: Sequence[Scope]) -> Function | None:
+    def _function(
+        self, proto: onnx.NodeProto, version: int, scopes: Sequence[Scope]
+    ) -> Function | None:
         """What a node runs where no kernel does it."""
         local = self._functions.get((proto.domain, proto.op_type, proto.overload))
         if local is not None and len(proto.input) > len(local.body.inputs):
@@ -147,7 +150,7 @@ class GraphReader:
         return (
             local
             or derivative(proto, lambda name: find_value(name, scopes))
-            or self._body_of(proto, self._version(proto))
+            or self._body_of(proto, version)
         )
 
     def _attribute(self, proto: onnx.AttributeProto, scopes: Sequence[Scope]) -> Attribute:

@@ -16,18 +16,29 @@ def sorted_nodes(nodes: Sequence[onnx.NodeProto], scopes: Scopes) -> Sequence[on
 
     Raises `ModelError` where a value is used that nothing produces, or where nodes form a cycle.
     """
+    if _is_sorted(nodes, scopes):
+        return nodes
     producers: dict[str, int] = {
         name: i for i, node in enumerate(nodes) for name in node.output if name
     }
     needs = [_needed(node, producers, scopes) for node in nodes]
-    if all(producer < i for i, producers_ in enumerate(needs) for producer in producers_):
-        return nodes
     try:
         TopologicalSorter(dict(enumerate(needs))).prepare()
     except CycleError as error:
         cycle = " -> ".join(_title(nodes[i]) for i in reversed(error.args[1][:8]))
         raise ModelError(f"the graph has a cycle: {cycle}") from error
     return [nodes[i] for i in _pulled_forward(needs)]
+
+
+def _is_sorted(nodes: Sequence[onnx.NodeProto], scopes: Scopes) -> bool:
+    """Whether no node uses what comes later or is not there: so it is in nearly every file."""
+    made: set[str] = set()
+    given: set[str] = set()
+    for node in nodes:
+        given |= set(used_names(node) if node.attribute else node.input) - made
+        made.update(node.output)
+    given.discard("")
+    return given.isdisjoint(made) and all(any(n in scope for scope in scopes) for n in given)
 
 
 def _pulled_forward(needs: Sequence[set[int]]) -> list[int]:

@@ -42,7 +42,7 @@ def write_text(text: str) -> bytes:
 
 def read_metadata(entries: Iterable[onnx.StringStringEntryProto]) -> dict[str, str]:
     """Key-value pairs as a dict."""
-    return {entry.key: entry.value for entry in entries}
+    return {entry.key: entry.value for entry in entries} if entries else {}
 
 
 def write_metadata(metadata: Mapping[str, str], entries: Any) -> None:
@@ -53,7 +53,7 @@ def write_metadata(metadata: Mapping[str, str], entries: Any) -> None:
 
 def copies(messages: Iterable[Any]) -> tuple[Any, ...]:
     """Messages on their own: a part of a file's message keeps all of the file in memory."""
-    return tuple(map(deepcopy, messages))
+    return tuple(map(deepcopy, messages)) if messages else ()
 
 
 def fill(proto: Any, **fields: str | int) -> Any:

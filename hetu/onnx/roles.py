@@ -129,9 +129,9 @@ class _Scan:
         reached, ordered = set(outputs), list(nodes)
         computed = _computed(ordered)
         for node in reversed(ordered):
-            for graph in subgraphs(node):
+            for graph in subgraphs(node) if node.attribute else ():
                 reached |= self.graph(graph, opsets)
-            if any(name in reached for name in node.output):
+            if not reached.isdisjoint(node.output):
                 reached.update(self._passed_on(node, opsets, computed))
         return reached
 
@@ -152,12 +152,11 @@ class _Scan:
             yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
-        for index, name in enumerate(node.input):
-            parameter = kernel.input_at(index)
+        for name, parameter in zip(node.input, kernel.parameters, strict=False):
             if parameter is None or parameter.kind in HOST_KINDS:
                 continue
-            is_computed = parameter.name in kernel.buffers and name in computed
-            if parameter.name in (*kernel.buffers, *kernel.fixed) and not is_computed:
+            is_state = parameter.name in kernel.buffers and name not in computed
+            if is_state or parameter.name in kernel.fixed:
                 self._state.add(name)
             elif has_gradient:
                 yield name

@@ -42,7 +42,7 @@ def register(
         return partial(register, domain, op_type, since=since, buffers=buffers, fixed=fixed)  # pyright: ignore[reportReturnType]
     domain = short_domain(domain)
     kernel = _kernel(function, op_type, since, domain, tuple(buffers), tuple(fixed))
-    add_custom(replace(kernel, function=_checked(kernel), is_custom=True))
+    add_custom(replace(kernel, name=_name(op_type), function=_checked(kernel), is_custom=True))
     return function
 
 
@@ -90,10 +90,11 @@ def _checked(kernel: Kernel) -> Callable[..., Any]:
         value = _value(results, where)
         return (value,) if kernel.returns is None else value
 
-    # It is part of identifiers in generated source.
-    is_identifier = kernel.op_type.isascii() and kernel.op_type.isidentifier()
-    call.__name__ = kernel.op_type if is_identifier else "custom"
     return call
+
+
+def _name(op_type: str) -> str:
+    return op_type if op_type.isascii() and op_type.isidentifier() else "custom"
 
 
 def _value(result: Any, where: str) -> Any:

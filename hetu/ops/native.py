@@ -101,11 +101,18 @@ def _dense(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.contiguous()
 
 
-def pack_linear(weight: Tensor, rows: int | None) -> Tensor:
-    """A weight (outputs, inputs) for `linear` on about so many rows."""
+TYPICAL_ROWS = 16
+"""What is counted on where the number of rows is not known.
+
+Weights are packed as for so many: their order does not depend on it, and one copy serves all.
+"""
+
+
+def pack_linear(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs) for `linear`."""
     if not is_packable(weight):
         return weight.contiguous()
-    return _ONEDNN._reorder_linear_weight(weight, rows)
+    return _ONEDNN._reorder_linear_weight(weight, TYPICAL_ROWS)
 
 
 def split_linear(weight: Tensor) -> Tensor:
@@ -203,7 +210,7 @@ def convolution(
 ) -> Tensor:
     """`activation(convolution + bias + other, *numbers)`; channels last if the weight is packed.
 
-    `geometry` is padding, strides, dilations and groups.
+    `geometry` is padding, strides, dilations and groups; `other` has the result's shape.
     """
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, strides, dilations, groups = geometry
@@ -215,8 +222,6 @@ def convolution(
     x, bias = ordered(x, weight), _dense(bias)
     if other is None:
         return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
-    if other.shape != (x.shape[0], *other.shape[1:]):
-        other = other.expand(x.shape[0], *other.shape[1:])
     is_relu = name == "relu"  # the only activation that it knows after a sum
     y = _ONEDNN._convolution_pointwise.binary(
         x, other, weight, bias, *geometry, "add", 1.0, name if is_relu else None, [], None

@@ -10,8 +10,9 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 from hetu.errors import UsageError, show
 from hetu.ops import kinds
@@ -62,6 +63,8 @@ class Parameter:
 class Kernel:
     """A torch function with the schema that its signature states.
 
+    `name` is what generated source calls it: an identifier.
+
     `variadic` is the parameter of the inputs beyond `inputs`. `returns` holds one kind per output,
     or None for the variadic form `tuple[kind, ...]`; the first `n_required` outputs are not
     optional. In training, a kernel with `buffers` returns their new values after its outputs.
@@ -69,6 +72,7 @@ class Kernel:
     the attributes beyond `attributes`, which only operators that users register have.
     """
 
+    name: str
     function: Callable[..., Any]
     op_type: str
     domain: str
@@ -85,9 +89,22 @@ class Kernel:
     rest: Parameter | None = None
     is_custom: bool = False
 
+    @property
+    def is_pure(self) -> bool:
+        """Whether results follow from inputs and attributes alone, so that one call is enough.
+
+        Random numbers and the mode are in the context; of users' functions nothing is known.
+        """
+        return not self.is_custom and "ctx" not in self.reserved
+
     def attribute(self, name: str) -> Parameter | None:
         """The parameter that the attribute called `name` goes to."""
         return self.attributes.get(name, self.rest)
+
+    @property
+    def parameters(self) -> Iterator[Parameter | None]:
+        """The parameters of a node's inputs in order, without end; None where it takes no more."""
+        return chain(self.inputs, repeat(self.variadic))
 
     def input_at(self, index: int) -> Parameter | None:
         """The parameter that the input at `index` goes to."""
@@ -132,19 +149,23 @@ def op(
     buffers: tuple[str, ...] = (),
     fixed: tuple[str, ...] = (),
     body: str = "",
+    calls: Callable[..., Any] | None = None,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the kernel of an operator from version `since` on.
 
     `buffers`: inputs whose new values the kernel returns, after its outputs, when it trains.
     `fixed`: inputs that are no weights (scales, zero points, ...).
     `body`: ONNX text of the function that stands for the operator in an exported file.
+    `calls`: what the kernel is where one function of torch does it all on the same inputs; then the
+    decorated function states the signature alone.
     """
 
     def register(function: Function) -> Function:
         kernel = read_signature(function, op_type, since, domain, buffers, fixed)
-        _registry.add(replace(kernel, body=body))
+        does = cast(Function, calls) if calls else function
+        _registry.add(replace(kernel, function=does, body=body))
         _newest.clear()
-        return function
+        return does
 
     return register
 
@@ -213,8 +234,9 @@ def read_signature(
             case _:
                 inputs.append(read)
     return Kernel(
-        function, op_type, domain, since, tuple(inputs), variadic, attributes,
-        *_returns(signature.return_annotation), frozenset(reserved), buffers, fixed, rest=rest,
+        getattr(function, "__name__", op_type), function, op_type, domain, since, tuple(inputs),
+        variadic, attributes, *_returns(signature.return_annotation), frozenset(reserved),
+        buffers, fixed, rest=rest,
     )  # fmt: skip
 
 

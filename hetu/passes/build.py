@@ -53,6 +53,14 @@ def make_with(
     return add_outputs(node, outputs)
 
 
+def make_again(
+    node: Node, inputs: Sequence[Value | None], like: Value | None = None, **changed: Any
+) -> Node:
+    """The operator of `node` on other inputs, with its attributes but for those `changed`."""
+    attributes = {**node.attributes, **changed}
+    return make(node.op_type, inputs, like, attributes, version=node.version)
+
+
 def make_fused(
     op_type: str,
     inputs: Sequence[Value | None],

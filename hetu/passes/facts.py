@@ -88,6 +88,12 @@ def is_onnx(node: Node | None, *op_types: str) -> bool:
     return node is not None and node.op_type in op_types and not short_domain(node.domain)
 
 
+def made_by(value: Value | None, *op_types: str) -> Node | None:
+    """The node that makes a value, if it is one of these operators of ai.onnx."""
+    node = value.node if value is not None else None
+    return node if is_onnx(node, *op_types) else None
+
+
 def argument(node: Node, name: str) -> Any:
     """What a node gives for a setting that is an attribute in some versions and an input in others.
 

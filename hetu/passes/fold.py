@@ -9,6 +9,7 @@ import torch
 from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Tensor, Value
 from hetu.ops.registry import find
+from hetu.passes.build import constant
 
 MAX_GROWN_BYTES = 1 << 24
 """A result that is larger than this and than its inputs is left to be computed at run time."""
@@ -31,25 +32,15 @@ def fold(
             continue
         for old, result in zip(original.outputs, results, strict=False):
             if old is not None:
-                values[old] = constant(result, old)
+                values[old] = constant(result, old.name)
     return values.graph(graph, kept)
 
 
-def constant(array: np.ndarray, value: Value) -> Value:
-    """A constant that stands in for a computed value."""
-    data = Tensor(array)
-    return Value(value.name, data.type, data=data, constant=True)
-
-
 def _is_foldable(node: Node, kept_values: Collection[Value]) -> bool:
+    if not all(v is None or (v.constant and v not in kept_values) for v in node.inputs):
+        return False
     kernel = None if node.function else find(node.domain, node.op_type, node.version)
-    return (
-        kernel is not None
-        and not kernel.is_custom
-        and "ctx" not in kernel.reserved
-        and all(v is None or (v.constant and v not in kept_values) for v in node.inputs)
-        and not node.has_graphs
-    )
+    return kernel is not None and kernel.is_pure and not node.has_graphs
 
 
 def _results(node: Node, evaluate: Callable[[Node], Sequence[Any]]) -> list[np.ndarray] | None:

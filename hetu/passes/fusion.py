@@ -7,6 +7,7 @@ A fusion is a function of one node, the last of the group, and of a `Site`. It r
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
@@ -138,7 +139,7 @@ class _Walk:
     by_operator: Mapping[str, list[Fusion]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.uses = Counter(v for node in self.graph.nodes for v in dependencies(node))
+        self.uses = Counter(chain.from_iterable(map(dependencies, self.graph.nodes)))
         self.site = Site(self.facts, self.uses, self.kept)
         table: dict[str, list[Fusion]] = {}
         for each in self.fusions:

@@ -40,10 +40,10 @@ def hoist(graph: Graph, is_worth_it: Callable[[Node], bool]) -> Hoisted:
 
 
 def _is_static(node: Node, ready: set[Value]) -> bool:
+    given = dependencies(node)
+    if not given or not all(value.constant or value in ready for value in given):
+        return False
     if node.function is not None or node.has_graphs:
         return False
     kernel = find(node.domain, node.op_type, node.version)
-    if kernel is None or kernel.is_custom or "ctx" in kernel.reserved:
-        return False
-    given = [value for value in node.inputs if value is not None]
-    return bool(given) and all(value.constant or value in ready for value in given)
+    return kernel is not None and kernel.is_pure

@@ -38,16 +38,18 @@ class Call:
     inputs: tuple["Term", ...]
     settings: Mapping[str, Anything] = field(default_factory=dict)
     name: str = ""
+    makers: tuple[frozenset[str], ...] = field(init=False)
 
-    def is_likely(self, inputs: Sequence[Value]) -> bool:
-        """Whether inputs look, at a glance, as if the terms could match: most groups do not."""
-        made_by = {value.node.op_type for value in inputs if value.node is not None}
-        return all(
-            term.op_type in made_by if isinstance(term, Call)
-            else any(value.constant for value in inputs) if isinstance(term, float)
-            else True
-            for term in self.inputs
-        )  # fmt: skip
+    def __post_init__(self) -> None:
+        makers = filter(None, map(_makers, self.inputs))
+        object.__setattr__(self, "makers", tuple(makers))
+
+    def is_likely(self, node: Node | None) -> bool:
+        """Whether a node looks, at a glance, as if it could match: most do not."""
+        if node is None or node.op_type != self.op_type:
+            return False
+        made_by = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
+        return not any(makers.isdisjoint(made_by) for makers in self.makers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Either:
 
 
 Term = Any | Call | Either | float
+
+
+def _makers(term: Term) -> frozenset[str]:
+    """The operators that can make what a term stands for; none where any can."""
+    if isinstance(term, Call):
+        return frozenset((term.op_type,))
+    each = [_makers(part) for part in term.terms] if isinstance(term, Either) else []
+    return frozenset().union(*each) if all(each) else frozenset()
 
 
 class Operators:
@@ -94,7 +104,13 @@ class Match:
 
 def match(term: Term, value: Value) -> Match | None:
     """How a value's computation fits a pattern; None where it does not."""
-    return next(_match(term, value, Match()), None)
+    return next(_match(term, value, Match()), None) if _is_likely(term, value) else None
+
+
+def _is_likely(term: Term, value: Value) -> bool:
+    if isinstance(term, Either):
+        return any(_is_likely(each, value) for each in term.terms)
+    return not isinstance(term, Call) or term.is_likely(value.node)
 
 
 def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
@@ -117,14 +133,12 @@ def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
 
 def _match_call(term: Call, value: Value, found: Match) -> Iterator[Match]:
     node = value.node
-    if node is None or node.op_type != term.op_type or short_domain(node.domain):
+    if node is None or not term.is_likely(node) or short_domain(node.domain):
         return
     if value.index != 0 or len(node.inputs) < len(term.inputs):
         return
     inputs = node.inputs[: len(term.inputs)]
-    if None in inputs or not term.is_likely(inputs):  # pyright: ignore[reportArgumentType]
-        return
-    if not _agree(node, term):
+    if None in inputs or not _agree(node, term):
         return
     named = {**found.named, term.name: node} if term.name else found.named
     nodes = found.nodes if node in found.nodes else (*found.nodes, node)

@@ -1,9 +1,9 @@
 """Binds a node to what it calls: kernel, attributes, the form of each input."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,7 @@ from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """An input of a call: a value, given through a converter if there is one, or a fixed object."""
 
     value: Value | None = None
@@ -27,14 +26,14 @@ class Argument:
     fixed: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a node runs. `returns` is the number of results, None where it is the node's own number.
+class Call(NamedTuple):
+    """What a node runs: its kernel, in the `function` that is called.
 
-    `bodies` are the graphs, single ones or several, that the function gets as keyword arguments.
+    `returns` is the number of results, None where it is the node's own number. `bodies` are the
+    graphs, single ones or several, that the function gets as keyword arguments.
     """
 
-    name: str
+    kernel: Kernel
     function: Callable[..., Any]
     arguments: tuple[Argument, ...]
     bodies: Mapping[str, Graph | tuple[Graph, ...]]
@@ -58,16 +57,16 @@ def bind(node: Node, context: Context, is_widened: bool) -> Call:
     """
     kernel = find_kernel(node)
     _check_inputs(node, kernel)
-    if not _keeps_buffers(node, kernel):
+    if kernel.buffers and not _keeps_buffers(node, kernel):
         context = replace(context, training=None)
     attributes, bodies = _attributes(node, kernel, context)
     function = partial(kernel.function, **attributes) if attributes else kernel.function
     if context.device.type != "cpu":
         function = placed(function, kernel, context.device)
     return Call(
-        name=kernel.function.__name__,
+        kernel=kernel,
         function=widened(function, kernel) if is_widened else function,
-        arguments=tuple(_argument(v, kernel.input_at(i)) for i, v in enumerate(node.inputs)),
+        arguments=tuple(map(_argument, node.inputs, kernel.parameters)),
         bodies=bodies,
         returns=None if kernel.returns is None else len(kernel.returns),
         buffers=_buffer_positions(kernel, context),
@@ -94,6 +93,8 @@ def _buffer_positions(kernel: Kernel, context: Context) -> tuple[int, ...]:
 
 
 def _check_inputs(node: Node, kernel: Kernel) -> None:
+    if len(node.inputs) == len(kernel.inputs) and None not in node.inputs:
+        return
     required = [p for p in kernel.inputs if p.required]
     given = [
         p.name for p, value in zip(kernel.inputs, node.inputs, strict=False) if value is not None

@@ -15,12 +15,12 @@ from typing import Any
 from hetu.errors import LimitError, ModelError, show
 from hetu.ir import Attribute, Graph, Node, Value, captures, dependencies
 from hetu.ops.kinds import Context
+from hetu.ops.registry import Kernel
 from hetu.passes.inline import MAX_NESTING
 from hetu.runtime.bind import (
     Argument,
     Call,
     bind,
-    find_kernel,
     is_constant,
     load_constant,
     may_be_widened,
@@ -162,6 +162,7 @@ class _Writer:
         self._names = names
         self._depth = depth
         self._free: list[str] = []
+        self._functions: dict[Callable[..., Any], str] = {}
         self._variables = count(sum(name.startswith("x") for name in names.values()))
         self._defined = count()
 
@@ -190,7 +191,7 @@ class _Writer:
             self.source.add(f"    del {', '.join(idle)}")
 
     def _expression(self, node: Node, call: Call, arguments: Sequence[str]) -> str:
-        function = self._define(call.name, self._compiler.function(node, call))
+        function = self._function(call.kernel, self._compiler.function(node, call))
         given = [
             f"latest({argument})" if index in call.buffers else argument
             for index, argument in enumerate(arguments)
@@ -206,7 +207,7 @@ class _Writer:
 
     def _targets(self, outputs: Sequence[Value | None], call: Call) -> str:
         """The left side of an assignment; results that nothing uses are dropped at once."""
-        targets = [self._target(value) for value in outputs]
+        targets = list(map(self._target, outputs))
         if call.returns == 1:
             return f"{targets[0]} = "
         return f"{', '.join(targets)}, *_ = "
@@ -221,16 +222,14 @@ class _Writer:
     def _call(self, node: Node) -> Call:
         is_widened = any(map(self._is_widened, dependencies(node)))
         call = bind(node, self._compiler.context, is_widened)
-        self._mark_widened(node, is_widened or _makes_widened(node))
+        if is_widened or _makes_widened(node, call.kernel):
+            self.widened.update(
+                v for v in node.outputs if v is not None and may_be_widened(v.dtype)
+            )
         return call
 
     def _is_widened(self, value: Value) -> bool:
         return value in self.widened or (is_constant(value) and may_be_widened(value.dtype))
-
-    def _mark_widened(self, node: Node, is_widened: bool) -> None:
-        if is_widened:
-            outputs = (value for value in node.outputs if value is not None)
-            self.widened.update(value for value in outputs if may_be_widened(value.dtype))
 
     def _bodies(self, graphs: Graph | tuple[Graph, ...]) -> str:
         if isinstance(graphs, Graph):
@@ -271,6 +270,12 @@ class _Writer:
         self._compiler.constant_storages |= storages([constant])
         return constant
 
+    def _function(self, kernel: Kernel, function: Callable[..., Any]) -> str:
+        """The name of what nodes call; those that call the same have one name for it."""
+        if function not in self._functions:
+            self._functions[function] = self._define(kernel.name, function)
+        return self._functions[function]
+
     def _define(self, stem: str, target: Any) -> str:
         name = f"{stem}_{next(self._defined)}"
         self.namespace[name] = target
@@ -290,9 +295,8 @@ def _last_uses(graph: Graph) -> dict[Value, Node]:
     return uses
 
 
-def _makes_widened(node: Node) -> bool:
+def _makes_widened(node: Node, kernel: Kernel) -> bool:
     """Whether a node may make a type that torch cannot compute in out of others."""
-    kernel = find_kernel(node)
     if kernel.is_custom:
         return True
     for name, attribute in node.attributes.items():

@@ -83,6 +83,7 @@ class Executor:
         self._generator = torch.Generator(self.device).manual_seed(self.seed)
         self._inference = inference
         self._precision = Precision(precision)
+        _check_backend(backend, self.device, self._precision)
         needed = [v for items in lists.values() for item in items for v in _needed(item)]
         leaves = graph_of(needed).initializers
         variables = [value for value in leaves if not value.constant]
@@ -93,13 +94,6 @@ class Executor:
             keep_freed_memory()
         self._compile = compile
         self._backend = backend
-        if backend is not None:
-            find_engine(backend, self.device)
-            if self._precision.dtype is not None:
-                raise UsageError(
-                    f"backend={show(backend)} computes in the graph's types; leave out "
-                    f"precision={show(precision)}"
-                )
         self.subexecutor = {name: self._plan(name, items) for name, items in lists.items()}
 
     def run(
@@ -129,7 +123,7 @@ class Executor:
 
     def source(self, name: str = "default") -> str:
         """The Python source that runs a subgraph."""
-        subgraph = self.subexecutor[name]
+        subgraph = self._subgraph(name)
         return subgraph.source(subgraph.inference)
 
     def explain(self, name: str = "default") -> Explanation:
@@ -137,7 +131,7 @@ class Executor:
 
         Before the first run, shapes are not known, and some reasons say so.
         """
-        subgraph = self.subexecutor[name]
+        subgraph = self._subgraph(name)
         return subgraph.explain(subgraph.inference)
 
     def profile(
@@ -164,11 +158,11 @@ class Executor:
 
     def get_batch_num(self, name: str = "default") -> int | None:
         """How many batches the data loaders of a subgraph have in an epoch."""
-        return self.subexecutor[name].batch_num
+        return self._subgraph(name).batch_num
 
     def set_dataloader_batch_index(self, name: str, index: int) -> None:
         """Let the data loaders of a subgraph go on with a batch of the current epoch."""
-        for value in self.subexecutor[name].sources:
+        for value in self._subgraph(name).sources:
             value.set_batch_index(name, index)
 
     @property
@@ -247,6 +241,17 @@ def _check_options(options: Mapping[str, Any]) -> None:
         warnings.warn(f"Executor: {name} concerns several machines and is ignored", stacklevel=3)
 
 
+def _check_backend(backend: str | None, device: torch.device, precision: Precision) -> None:
+    if backend is None:
+        return
+    find_engine(backend, device)
+    if precision.dtype is not None:
+        raise UsageError(
+            f"backend={show(backend)} computes in the graph's types; leave out "
+            f"precision={show(precision.name)}"
+        )
+
+
 def _flatten(items: Sequence[Any]) -> list[Evaluated]:
     flat: list[Evaluated] = []
     for item in items if isinstance(items, list | tuple) else [items]:
@@ -265,7 +270,9 @@ def _needed(item: Evaluated) -> Sequence[Value]:
 
 def _result(value: Any, as_numpy: bool) -> Any:
     if isinstance(value, torch.Tensor | np.ndarray):
-        array = NDArray(value.detach() if isinstance(value, torch.Tensor) else value)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            value = value.detach()
+        array = NDArray(value)
         return array.asnumpy() if as_numpy else array
     if isinstance(value, tuple):
         return [_result(element, as_numpy) for element in value]

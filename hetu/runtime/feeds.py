@@ -76,9 +76,12 @@ def _convert_tensor(
 
 def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.ndarray:
     """An array; lists and numbers, which have no type of their own, take the expected one."""
+    if type(content) is np.ndarray and expected.dtype is dtype(content.dtype):
+        return content
     is_typed = isinstance(content, np.ndarray | np.generic)
-    if hasattr(content, "todense"):
-        content, is_typed = np.asarray(content.todense()), True
+    to_dense = getattr(content, "todense", None)
+    if to_dense is not None:
+        content, is_typed = np.asarray(to_dense()), True
     try:
         array = np.asarray(content)
         element = dtype(array.dtype)
@@ -95,9 +98,7 @@ def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.
 def _check_shape(shape: tuple[int, ...], expected: TensorType, what: str, element: DType) -> None:
     if expected.shape is None:
         return
-    fits = len(shape) == len(expected.shape) and all(
-        not isinstance(want, int) or want == have
-        for want, have in zip(expected.shape, shape, strict=True)
-    )
-    if not fits:
+    pairs = zip(expected.shape, shape, strict=False)
+    sizes = [have if isinstance(want, int) else want for want, have in pairs]
+    if len(shape) != len(sizes) or expected.shape != tuple(sizes):
         raise UsageError(f"{what}: expected {expected}, got {element}{list(shape)}")

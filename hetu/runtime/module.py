@@ -14,8 +14,9 @@ from hetu.passes.watch import gradient_nodes
 from hetu.runtime.failure import explain
 from hetu.runtime.feeds import convert_feed
 from hetu.runtime.params import ParameterStore
-from hetu.runtime.program import Compiled, Like, Program, Setting
+from hetu.runtime.program import Compiled, Program, Setting
 from hetu.runtime.results import independent
+from hetu.runtime.specialize import Like
 from hetu.types import DType, OptionalType, dtype
 
 
@@ -114,11 +115,13 @@ class GraphModule(Scope):
                 return held[leaf]
         return getattr(scope, leaf)  # a parametrization
 
-    @torch.compiler.assume_constant_result
     def _compiled(
         self, device: torch.device, training: bool, feeds: tuple[Like | None, ...] | None
     ) -> Compiled:
         return self._program.compiled(Setting(device, training, self._retyped(), feeds))
+
+    # torch.compiler.assume_constant_result does this, and imports torch's compiler: 2 seconds
+    _compiled._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
     def _retyped(self) -> tuple[DType, DType] | None:
         """The type that `double` or `half` has put in the place of another one."""

@@ -1,6 +1,7 @@
 """The variables of an executor and their current values."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import is_
 
 import numpy as np
 import torch
@@ -10,20 +11,19 @@ from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
 from hetu.runtime.results import storages
 
-State = list[tuple[torch.Tensor, int]]
+State = tuple[list[torch.Tensor], list[int]]
 """Tensors and their versions: while both are the same, so are the contents."""
 
 
 def state_of(tensors: Iterable[torch.Tensor]) -> State:
     """The present state of some tensors."""
-    return [(tensor, tensor._version) for tensor in tensors]
+    listed = list(tensors)
+    return listed, [tensor._version for tensor in listed]
 
 
 def is_same(one: State, other: State) -> bool:
     """Whether two states are of the same tensors, with the same contents."""
-    return len(one) == len(other) and all(
-        a is b and version == now for (a, version), (b, now) in zip(one, other, strict=True)
-    )
+    return one[1] == other[1] and all(map(is_, one[0], other[0]))
 
 
 class ParameterStore:

@@ -22,8 +22,11 @@ def placed(
     """
     copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
+    def is_there(value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.device.type == device.type
+
     def move(index: int, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or value.device.type == device.type:
+        if not isinstance(value, torch.Tensor) or is_there(value):
             return value
         parameter = kernel.input_at(index)
         if parameter is None or parameter.kind == "HostTensor":
@@ -32,13 +35,8 @@ def placed(
             copies[index] = value, value.to(device)
         return copies[index][1]
 
-    def is_there(value: Any) -> bool:
-        return isinstance(value, torch.Tensor) and value.device.type == device.type
-
     def call(*inputs: Any, **bodies: Any) -> Any:
-        if not bodies and any(
-            isinstance(v, torch.Tensor) and v.device.type == device.type for v in inputs
-        ):
+        if not bodies and any(map(is_there, inputs)):
             inputs = tuple(move(index, value) for index, value in enumerate(inputs))
         return function(*inputs, **bodies)
 

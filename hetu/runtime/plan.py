@@ -21,12 +21,8 @@ from hetu.runtime.inductor import compiled
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
 from hetu.runtime.prepared import Preparation, Preparer
-from hetu.runtime.specialize import META, specialize
+from hetu.runtime.specialize import META, Like, empty, specialize
 from hetu.types import TensorType
-
-Like = tuple[tuple[int, ...], torch.dtype]
-"""Shape and type of a tensor."""
-
 
 MAX_COPIED_BYTES = 1 << 30
 """Weights that take more memory than this are not kept in a second, faster form."""
@@ -99,10 +95,10 @@ class Planner:
     def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:
         """Tensors without contents, like the feeds and the variables."""
         feeds = zip(self.graph.inputs, likes, strict=True)
-        empty = {v: torch.empty(like[0], dtype=like[1], device=META) for v, like in feeds if like}
+        tensors = {value: empty(like) for value, like in feeds if like}
         for value, position in self.store.positions.items():
-            empty[value] = self.store.tensors[position].to(META)
-        return empty
+            tensors[value] = self.store.tensors[position].to(META)
+        return tensors
 
 
 MAX_PLANS = 16
@@ -163,4 +159,4 @@ class Plans:
 
 
 def _like(feed: Any) -> Like | None:
-    return (tuple(feed.shape), feed.dtype) if isinstance(feed, torch.Tensor) else None
+    return (feed.shape, feed.dtype) if isinstance(feed, torch.Tensor) else None

@@ -47,6 +47,7 @@ class Precision:
     def __init__(self, name: str) -> None:
         if name not in _TYPES:
             raise UsageError(f"precision is {', '.join(map(repr, _TYPES))}, not {show(name)}")
+        self.name = name
         self.dtype = _TYPES[name]
         self.loss_scale = LossScale() if self.dtype is torch.float16 else None
 
@@ -54,8 +55,7 @@ class Precision:
         self, device: torch.device, variables: Iterable[Value]
     ) -> AbstractContextManager[Any]:
         """The context to compute in; a graph with variables in 16 bits has chosen by itself."""
-        has_chosen = any(v.dtype and v.dtype.torch in _LOW for v in variables)
-        if self.dtype is None or has_chosen:
+        if self.dtype is None or any(v.dtype and v.dtype.torch in _LOW for v in variables):
             return nullcontext()
         return torch.autocast(device.type, self.dtype)
 

@@ -1,6 +1,8 @@
 """Values that depend on weights alone: computed once, and again when the weights have changed."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,6 +14,7 @@ from hetu.ops.kinds import Context
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
+from hetu.runtime.heap import large_blocks_apart
 from hetu.runtime.params import ParameterStore, State, is_same, state_of
 from hetu.runtime.results import storages
 
@@ -28,30 +31,32 @@ class _Content:
 
 
 class Preparation:
-    """The prepared values of one plan. `hoisted.graph` takes them as its last inputs."""
+    """The prepared values of one plan. `hoisted.graph` takes them as its last inputs.
 
-    def __init__(
-        self, hoisted: Hoisted, variables: Sequence[int], contents: Sequence[_Content]
-    ) -> None:
+    `tensors` are the values, in their order, and `storages` is where they lie.
+    """
+
+    def __init__(self, hoisted: Hoisted, variables: Sequence[int] = ()) -> None:
         self.hoisted = hoisted
-        self.contents = list(contents)
+        self.tensors: list[torch.Tensor] = []
+        self.storages: set[int] = set()
         self._variables = variables
-        self._state: State | None = None
+        self._state: State = ([], [])
+        self._contents: Sequence[_Content] = ()
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
-        """Whether the contents are those for some parameters; if not, they are taken note of."""
-        before, self._state = self._state, state_of(parameters[p] for p in self._variables)
-        return before is not None and is_same(before, self._state)
+        """Whether the values are those for some parameters."""
+        return is_same(self._state, self._state_of(parameters))
 
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """The values, in their order."""
-        return [content.tensor for content in self.contents]
+    def take(self, contents: Sequence[_Content], parameters: Sequence[torch.Tensor]) -> None:
+        """Hold what was computed from some parameters, and keep it alive for other plans."""
+        self._state = self._state_of(parameters)
+        self._contents = contents
+        self.tensors = [content.tensor for content in contents]
+        self.storages = storages(t for t in self.tensors if t.layout is torch.strided)
 
-    @property
-    def storages(self) -> set[int]:
-        """Where they lie."""
-        return storages(t for t in self.tensors if t.layout is torch.strided)
+    def _state_of(self, parameters: Sequence[torch.Tensor]) -> State:
+        return state_of([parameters[position] for position in self._variables])
 
 
 class Preparer:
@@ -65,50 +70,72 @@ class Preparer:
     def prepare(self, graph: Graph, hoists: bool) -> Preparation:
         """Take what variables alone decide out of a graph if it `hoists`; else nothing."""
         if not hoists:
-            return Preparation(Hoisted(graph), (), ())
-        work = _Work(self._store.positions, self._store.tensors, self._context)
-        hoisted = hoist(graph, work.is_worth_it)
+            return Preparation(Hoisted(graph))
+        work = self._work(self._store.tensors, graph.nodes, graph.outputs)
+        with self._apart():
+            hoisted = hoist(graph, lambda n: self._is_known(n, work) or work.is_worth_it(n))
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
-        contents = [self._content(value, work) for value in hoisted.values]
-        preparation = Preparation(hoisted, positions, contents)
-        preparation.is_current(self._store.tensors)
+        preparation = Preparation(hoisted, positions)
+        self._compute(preparation, work)
         return preparation
 
-    def update(
-        self, preparation: Preparation, parameters: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """The prepared values for some parameters."""
+    def update(self, preparation: Preparation, parameters: Sequence[torch.Tensor]) -> None:
+        """Bring the prepared values up to date with some parameters."""
         if not preparation.is_current(parameters):
-            work = _Work(self._store.positions, parameters, self._context)
-            values = preparation.hoisted.values
-            preparation.contents[:] = [self._content(value, work) for value in values]
-        return preparation.tensors
+            hoisted = preparation.hoisted
+            self._compute(preparation, self._work(parameters, hoisted.nodes, hoisted.values))
+
+    def _work(
+        self,
+        parameters: Sequence[torch.Tensor],
+        nodes: Iterable[Node],
+        results: Iterable[Value | None],
+    ) -> "_Work":
+        return _Work(self._store.positions, parameters, self._context, nodes, results)
+
+    def _apart(self) -> AbstractContextManager[None]:
+        return large_blocks_apart() if self._context.device.type == "cpu" else nullcontext()
+
+    def _is_known(self, node: Node, work: "_Work") -> bool:
+        """Whether another plan has a node's results, which need not be computed then."""
+        return all(v is None or self._find(v, work) is not None for v in node.outputs)
+
+    def _find(self, value: Value, work: "_Work") -> _Content | None:
+        known = self._known.get(work.key(value))
+        is_current = known is not None and is_same(known.state, work.state(value))
+        return known if is_current else None
+
+    def _compute(self, preparation: Preparation, work: "_Work") -> None:
+        with self._apart():
+            contents = [self._content(value, work) for value in preparation.hoisted.values]
+        preparation.take(contents, work.parameters)
 
     def _content(self, value: Value, work: "_Work") -> _Content:
-        key = work.key(value)
-        state = state_of(work.parameters[position] for position in work.variables(value))
-        known = self._known.get(key)
-        if known is not None and is_same(known.state, state):
-            return known
-        content = _Content(state, work.tensor(value))
-        self._known[key] = content
+        content = self._find(value, work)
+        if content is None:
+            content = _Content(work.state(value), work.tensor(value))
+            self._known[work.key(value)] = content
         return content
 
 
 class _Work:
-    """Computes values from some parameters, each at most once."""
+    """Computes values from some parameters, and lets go what no `nodes` and `results` need."""
 
     def __init__(
         self,
         positions: Mapping[Value, int],
         parameters: Sequence[torch.Tensor],
         context: Context,
+        nodes: Iterable[Node],
+        results: Iterable[Value | None],
     ) -> None:
         self.parameters = parameters
         self._positions = positions
         self._context = context
         self._contents: dict[Value, Any] = {v: parameters[p] for v, p in positions.items()}
         self._keys: dict[Value, _Key] = {}
+        used = (value for node in nodes for value in node.inputs)
+        self._uses = Counter(value for value in (*used, *results) if value is not None)
 
     def is_worth_it(self, node: Node) -> bool:
         """Whether a node can be run, and does not make much more out of little."""
@@ -120,16 +147,21 @@ class _Work:
             return False
         given = [self._contents[v] for v in node.inputs if v is not None and v in self._contents]
         limit = max(MAX_GROWN_BYTES, sum(map(_bytes, given)))
-        return sum(map(_bytes, results)) <= limit
+        is_worth_it = sum(map(_bytes, results)) <= limit
+        if is_worth_it:
+            self._let_go(node)
+        return is_worth_it
 
     def tensor(self, value: Value) -> torch.Tensor:
         """The content of a value."""
         if value not in self._contents and value.node is not None:
-            for given in value.node.inputs:
-                if given is not None and given.node is not None:
-                    self.tensor(given)
             self._run(value.node)
+            self._let_go(value.node)
         return self._contents[value]
+
+    def state(self, value: Value) -> State:
+        """That of the variables that a value depends on."""
+        return state_of(self.parameters[position] for position in self.variables(value))
 
     def variables(self, value: Value) -> list[int]:
         """The positions of the variables that a value depends on."""
@@ -168,10 +200,21 @@ class _Work:
         return ("constant", id(value.data))
 
     def _run(self, node: Node) -> Sequence[Any]:
+        for value in node.inputs:
+            if value is not None and value.node is not None:
+                self.tensor(value)
         results = evaluate(node, self._contents, self._context)
         pairs = zip(node.outputs, results, strict=False)
         self._contents.update((value, result) for value, result in pairs if value is not None)
         return results
+
+    def _let_go(self, node: Node) -> None:
+        """Take note that a node has been run, which was the last that needed some of its inputs."""
+        for value in node.inputs:
+            if value is not None and value.node is not None:
+                self._uses[value] -= 1
+                if not self._uses[value]:
+                    self._contents.pop(value, None)
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -13,10 +13,8 @@ from hetu.passes.retype import retype
 from hetu.passes.watch import watch
 from hetu.runtime.compile import Compiler
 from hetu.runtime.prepare import prepare
-from hetu.runtime.specialize import META, specialize
+from hetu.runtime.specialize import Like, empty, specialize
 from hetu.types import DType, TensorType
-
-Like = tuple[tuple[int, ...], torch.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,4 @@ class Program:
         for value in self.names.values():
             element = setting.expected(value).dtype
             likes[value] = (value.shape or (), element.torch) if element and element.torch else None
-        return {
-            value: torch.empty(like[0], dtype=like[1], device=META)
-            for value, like in likes.items()
-            if like is not None
-        }
+        return {value: empty(like) for value, like in likes.items() if like is not None}

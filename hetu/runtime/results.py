@@ -28,14 +28,15 @@ def storages(values: Iterable[Any]) -> set[int]:
     return found
 
 
-def independent(value: Any, shared: set[int]) -> Any:
+def independent(value: Any, *shared: set[int]) -> Any:
     """The value, copied where it lies in one of the storages `shared`."""
     if isinstance(value, torch.Tensor):
-        return copied(value) if storage(value) in shared else value
+        place = storage(value)
+        return copied(value) if any(place in storages for storages in shared) else value
     if isinstance(value, np.ndarray):
-        return value.copy() if id(value) in shared else value
+        return value.copy() if any(id(value) in storages for storages in shared) else value
     if isinstance(value, tuple):
-        return tuple(independent(element, shared) for element in value)
+        return tuple(independent(element, *shared) for element in value)
     return value
 
 

@@ -4,7 +4,7 @@ Every node is run on torch's meta device, where tensors have shapes and types bu
 comes out as a host tensor depends on shapes alone: that is what host tensors are for.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,12 +13,16 @@ from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.ops.registry import find
-from hetu.passes.fold import MAX_GROWN_BYTES, constant
+from hetu.passes.build import constant
+from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.runtime.bind import find_kernel, is_constant
 from hetu.runtime.evaluate import evaluate
 from hetu.types import TensorType, dtype
 
 META = torch.device("meta")
+
+Like = tuple[tuple[int, ...], torch.dtype]
+"""Shape and type of a tensor."""
 
 _PLAIN = {"int", "float", "string", "ints", "floats", "strings"}
 """Kinds of attributes that can be compared by value."""
@@ -33,69 +37,97 @@ def specialize(
     returned. Nodes that fail are left to be computed at run time: the values, which are not there,
     decide, so that nothing is known of their results. What depends on `open_values` stays.
     """
-    known: dict[Value, Any] = dict(given)
-    ran: dict[object, Sequence[Any]] = {}
-    context = Context(training=True, device=META)
+    shapes = _Shapes(given)
     values = Substitution()
     kept: list[Node] = []
     is_open = set(open_values)
     for original in graph.nodes:
         node = values.node(original)
-        results = _run_once(node, known, context, ran) or ()
-        depends = any(value in is_open for value in dependencies(original))
+        results = shapes.results(node)
+        depends = not is_open.isdisjoint(dependencies(original))
         if depends:
             is_open.update(value for value in original.outputs if value is not None)
         if results and not depends and _is_decided(node, results):
             for old, result in zip(original.outputs, results, strict=False):
                 if old is not None:
-                    values[old] = constant(to_numpy(result), old)
+                    values[old] = constant(to_numpy(result), old.name)
             continue
         kept.append(node)
-        pairs = zip(node.outputs, results, strict=False)
-        known.update((value, result) for value, result in pairs if value is not None)
-    types = {v: _type(t) for v, t in known.items() if isinstance(t, torch.Tensor)}
-    return values.graph(graph, kept), types
+        shapes.note(zip(node.outputs, results, strict=False))
+    return values.graph(graph, kept), shapes.types
 
 
-def _run_once(
-    node: Node, known: Mapping[Value, Any], context: Context, ran: dict[object, Sequence[Any]]
-) -> Sequence[Any] | None:
-    """What `_run` returns; a node like one that ran, on tensors alike, is not run again.
+def empty(like: Like) -> torch.Tensor:
+    """A tensor of a shape and type, on the meta device."""
+    return torch.empty(like[0], dtype=like[1], device=META)
 
-    Layers repeat, and a run on the meta device costs more than all else that is done to a node.
+
+class _Shapes:
+    """What nodes make of tensors without elements; `types` are those of all values that are known.
+
+    A node like one that ran, on tensors alike, is not run again: layers repeat, and a run on the
+    meta device costs more than all else that is done to a node. So there is one tensor for all that
+    are alike, and nodes are compared by which tensors they get.
     """
-    key = _key(node, known)
-    if key in ran:
-        return ran[key]
-    results = _run(node, known, context)
-    if key is not None and results and all(_is_empty(result) for result in results):
-        ran[key] = results
-    return results
 
+    def __init__(self, given: Mapping[Value, torch.Tensor]) -> None:
+        self.types: dict[Value, TensorType] = {}
+        self._known: dict[Value, Any] = {}
+        self._context = Context(training=True, device=META)
+        self._ran: dict[object, Sequence[Any]] = {}
+        self._alike: dict[object, torch.Tensor] = {}
+        self._types: dict[int, TensorType] = {}
+        self.note((value, self._only(tensor)) for value, tensor in given.items())
 
-def _key(node: Node, known: Mapping[Value, Any]) -> object | None:
-    """All that decides what a node makes of tensors without elements, None where more may."""
-    kernel = find(node.domain, node.op_type, node.version)
-    if node.function is not None or kernel is None or kernel.is_custom:
-        return None
-    if any(attribute.kind not in _PLAIN for attribute in node.attributes.values()):
-        return None
-    inputs: list[object] = []
-    for value in node.inputs:
-        tensor = known.get(value) if value is not None else None
-        if tensor is None:
-            inputs.append(value)
-        elif _is_empty(tensor):
-            like = tuple(tensor.shape), tensor.stride(), tensor.dtype
-            inputs.append((value.dtype if value is not None else None, like))
-        else:
+    def note(self, contents: Iterable[tuple[Value | None, Any]]) -> None:
+        """Take values for known."""
+        for value, content in contents:
+            if value is None:
+                continue
+            self._known[value] = content
+            if isinstance(content, torch.Tensor):
+                self.types[value] = self._types.get(id(content)) or _type(content)
+
+    def results(self, node: Node) -> Sequence[Any]:
+        """What a node makes; nothing where it fails or where its inputs are not known."""
+        key = self._key(node)
+        if key in self._ran:
+            return self._ran[key]
+        results = tuple(map(self._only, _run(node, self._known, self._context) or ()))
+        if key is not None and results and all(id(result) in self._types for result in results):
+            self._ran[key] = results
+        return results
+
+    def _only(self, content: Any) -> Any:
+        """The one tensor for all without elements that are like `content`."""
+        if not isinstance(content, torch.Tensor) or not content.is_meta or content.is_sparse:
+            return content
+        key = tuple(content.shape), content.stride(), content.dtype
+        if key not in self._alike:
+            self._alike[key] = content
+            self._types[id(content)] = _type(content)
+        return self._alike[key]
+
+    def _key(self, node: Node) -> object | None:
+        """All that decides what a node makes of its inputs, None where more may."""
+        kernel = find(node.domain, node.op_type, node.version)
+        if node.function is not None or kernel is None or kernel.is_custom:
             return None
-    attributes = tuple((name, a.kind, repr(a.value)) for name, a in node.attributes.items())
-    return id(kernel), attributes, tuple(inputs), len(node.outputs)
-
-
-def _is_empty(result: Any) -> bool:
-    return isinstance(result, torch.Tensor) and result.device.type == "meta"
+        inputs: list[object] = []
+        for value in node.inputs:
+            tensor = self._known.get(value) if value is not None else None
+            if tensor is None or value is None:
+                inputs.append(value)
+            elif id(tensor) in self._types:
+                inputs.append((value.dtype, id(tensor)))
+            else:
+                return None
+        if not node.attributes:
+            return kernel, tuple(inputs), len(node.outputs)
+        if any(attribute.kind not in _PLAIN for attribute in node.attributes.values()):
+            return None
+        attributes = tuple((name, a.kind, repr(a.value)) for name, a in node.attributes.items())
+        return kernel, tuple(inputs), len(node.outputs), attributes
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:
@@ -109,11 +141,11 @@ def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[A
 
 def _is_decided(node: Node, results: Sequence[Any]) -> bool:
     """Whether shapes alone decide what a node makes, in every run, and it is worth keeping."""
-    kernel = find_kernel(node)
-    if node.function is not None or kernel.is_custom or "ctx" in kernel.reserved:
+    if not all(isinstance(result, torch.Tensor) and result.is_cpu for result in results):
         return False
-    is_on_host = all(isinstance(r, torch.Tensor) and r.device.type == "cpu" for r in results)
-    return is_on_host and sum(r.nbytes for r in results) <= MAX_GROWN_BYTES
+    if node.function is not None or not find_kernel(node).is_pure:
+        return False
+    return sum(result.nbytes for result in results) <= MAX_GROWN_BYTES
 
 
 def _type(tensor: torch.Tensor) -> TensorType:

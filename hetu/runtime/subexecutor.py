@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -101,13 +102,16 @@ class SubExecutor:
             return self._run_in_engine(self._runner, given, advance)
         plans, feeds, parameters = self._start(given, inference, advance)
         plan = plans.find(feeds)
-        prepared = self._preparer.update(plan.preparation, parameters)
-        results = self._execute(plan, [*feeds, *prepared], parameters)
-        shared = self._store.storages | storages(feeds) | plan.compiler.constant_storages
-        shared |= storages(t for t in prepared if t.layout is torch.strided)
+        prepared = plan.preparation
+        self._preparer.update(prepared, parameters)
+        results = self._execute(plan, [*feeds, *prepared.tensors], parameters)
+        shared = (
+            self._store.storages, prepared.storages, plan.compiler.constant_storages,
+            storages(feeds),
+        )  # fmt: skip
         raised = map(self._precision.restored, results, self._outputs)
         typed = map(as_declared, raised, self._outputs)
-        values = iter([independent(result, shared) for result in typed])
+        values = iter([independent(result, *shared) for result in typed])
         self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
@@ -125,19 +129,16 @@ class SubExecutor:
         plans, feeds, parameters = self._start(self._by_value(feed_dict), inference, False)
         recorder = Recorder(self._context.device)
         plan = plans.instrumented(feeds, recorder.instrument)
-        prepared = self._preparer.update(plan.preparation, parameters)
+        self._preparer.update(plan.preparation, parameters)
+        given = [*feeds, *plan.preparation.tensors]
         with restored(self._context):
-            return recorder.measure(
-                lambda: self._execute(plan, [*feeds, *prepared], parameters), runs
-            )
+            return recorder.measure(lambda: self._execute(plan, given, parameters), runs)
 
     def _start(
         self, given: dict[Value, Any], inference: bool | None, advance: bool
     ) -> tuple[Plans, list[Any], list[Any]]:
         """What a run needs: the plans to choose from, the feeds and the parameters."""
-        overridden = tuple(
-            value for value in self.graph.initializers if value in given and value.constant
-        )
+        overridden = tuple(sorted((v for v in given if v.constant), key=attrgetter("serial")))
         plans = self._plans_for(inference, overridden)
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
@@ -203,8 +204,9 @@ class SubExecutor:
         self._context.training = None if inference is None else not inference
         if (inference, overridden) not in self._plans:
             graph = with_fed(self.graph, overridden)
-            planner = Planner(graph, self._context, self._store, self._preparer, self._optimize)
-            planner.compiles = self._compiles
+            planner = Planner(
+                graph, self._context, self._store, self._preparer, self._optimize, self._compiles
+            )
             self._plans[inference, overridden] = Plans(planner)
         return self._plans[inference, overridden]
 

@@ -34,3 +34,12 @@ def test_nan_wins_over_numbers(op_type: str) -> None:
     assert np.isnan(result[:2]).all()
     reduced = Call([x], {"axes": [0]})
     assert np.isnan(run(build(reduced, "", f"Reduce{op_type}", 13), feeds(reduced))[0]).all()
+
+
+def test_grids_of_one_element_in_16_bits() -> None:
+    theta, size = np.float16([[[1, 0.25, 0], [0, 1, 0.5]]]), np.array([1, 1, 1, 4])
+    call, wide = (Call([t, size], constants=[1]) for t in (theta, theta.astype(np.float32)))
+    (result,) = run(build(call, "", "AffineGrid", 20), feeds(call))
+    (expected,) = oracle(wide, "", "AffineGrid", 20)
+    assert result.dtype == np.float16
+    np.testing.assert_allclose(result, expected, rtol=2**-10)

@@ -11,9 +11,8 @@ SOFTPLUS_LINEAR = 40.0
 """From here on log(1 + exp(x)) is x, in float64 too; torch's own threshold is made for float32."""
 
 
-@op("Relu")
-def relu(x: Tensor) -> Tensor:
-    return torch.relu(x)
+@op("Relu", calls=torch.relu)
+def relu(x: Tensor) -> Tensor: ...
 
 
 @op("LeakyRelu")
@@ -69,9 +68,8 @@ def celu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     return F.celu(x, alpha)
 
 
-@op("Sigmoid")
-def sigmoid(x: Tensor) -> Tensor:
-    return torch.sigmoid(x)
+@op("Sigmoid", calls=torch.sigmoid)
+def sigmoid(x: Tensor) -> Tensor: ...
 
 
 @op("HardSigmoid")
@@ -84,9 +82,8 @@ def hard_swish(x: Tensor) -> Tensor:
     return F.hardswish(x)
 
 
-@op("Tanh")
-def tanh(input: Tensor) -> Tensor:
-    return torch.tanh(input)
+@op("Tanh", calls=torch.tanh)
+def tanh(input: Tensor) -> Tensor: ...
 
 
 @op("Softplus")

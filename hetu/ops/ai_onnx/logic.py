@@ -58,9 +58,8 @@ def is_inf(x: Tensor, *, detect_negative: bool = True, detect_positive: bool = T
     return torch.isposinf(x) if detect_positive else torch.zeros_like(x, dtype=torch.bool)
 
 
-@op("IsNaN", since=9)
-def is_nan(x: Tensor) -> Mask:
-    return torch.isnan(x)
+@op("IsNaN", since=9, calls=torch.isnan)
+def is_nan(x: Tensor) -> Mask: ...
 
 
 @op("Where", since=9)

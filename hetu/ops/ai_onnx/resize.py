@@ -142,7 +142,10 @@ def grid_sample_16(
 @op("AffineGrid", since=20)
 def affine_grid(theta: Tensor, size: Ints, *, align_corners: bool = False) -> Tensor:
     with outside_autocast(theta.device):  # coordinates
-        return F.affine_grid(theta, list(size), align_corners=align_corners)
+        # torch has no axes of one element in 16 bits
+        wide = theta.float() if theta.dtype.itemsize < 4 else theta
+        grid = F.affine_grid(wide, list(size), align_corners=align_corners)
+    return grid.to(theta.dtype)
 
 
 def _scaled_lengths(shape: Sequence[int], scales: Floats) -> list[int]:

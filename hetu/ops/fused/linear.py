@@ -9,14 +9,12 @@ from hetu.ops.registry import FUSED, op
 
 
 @op("PackLinear", domain=FUSED)
-def pack_linear(
-    w: Tensor, *, transposed: bool, packs: bool = True, like_rows: int | None = None
-) -> Any:
+def pack_linear(w: Tensor, *, transposed: bool, packs: bool = True, splits: bool = False) -> Any:
     """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, as `Linear` wants it."""
     weight = w if transposed else w.t()
-    if like_rows == 1:
+    if splits:
         return native.split_linear(weight)
-    return native.pack_linear(weight, like_rows) if packs else weight
+    return native.pack_linear(weight) if packs else weight
 
 
 @op("Linear", domain=FUSED)

@@ -5,7 +5,15 @@ single ONNX operators, those of the second join these with their neighbours.
 """
 
 from hetu.passes.fusion import Fusion
-from hetu.passes.fusions.activation import clip, gelu, hard_swish, mish, silu, softplus
+from hetu.passes.fusions.activation import (
+    clip,
+    gelu,
+    hard_swish,
+    mish,
+    silu,
+    softplus,
+    trained_clip,
+)
 from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
@@ -40,6 +48,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
         convolution, convolution_activation, convolution_plus,
-        lstm,
+        lstm, trained_clip,
     ),
 )  # fmt: skip

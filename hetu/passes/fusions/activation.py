@@ -5,11 +5,11 @@ from math import isclose, pi, sqrt
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make
-from hetu.passes.facts import constant_array, is_onnx
+from hetu.passes.build import constant, make, make_fused
+from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
-from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
-from hetu.types import dtype
+from hetu.passes.pattern import Any, Either, Operators, Term, match
+from hetu.types import FLOAT32, FLOAT64, dtype
 
 _op = Operators()
 _x = Any("x")
@@ -62,62 +62,49 @@ MISH = _op.Mul(_x, _op.Tanh(_op.Softplus(_x)))
 @fusion("Mul", "Div")
 def gelu(node: Node, site: Site) -> Outcome:
     """`x * (1 + erf(x / sqrt(2))) / 2`, or with tanh in the place of erf."""
-    output = node.outputs[0]
-    assert output is not None
-    for pattern, approximate in ((GELU, "none"), (GELU_TANH, "tanh")):
-        found = match(pattern, output)
-        if found is not None:
-            return _activation(node, found, site, "Gelu", approximate)
-    return None
+    exact = _activation(node, site, GELU, "Gelu", approximate="none")
+    return exact or _activation(node, site, GELU_TANH, "Gelu", approximate="tanh")
 
 
 @fusion("Mul")
 def silu(node: Node, site: Site) -> Outcome:
     """`x * sigmoid(x)`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(SILU, output)
-    return None if found is None else _activation(node, found, site, "Swish")
+    return _activation(node, site, SILU, "Swish")
 
 
 @fusion("Mul", "Div")
 def hard_swish(node: Node, site: Site) -> Outcome:
     """`x * min(max(x + 3, 0), 6) / 6`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(HARD_SWISH, output)
-    return None if found is None else _activation(node, found, site, "HardSwish")
+    return _activation(node, site, HARD_SWISH, "HardSwish")
 
 
 @fusion("Mul")
 def mish(node: Node, site: Site) -> Outcome:
     """`x * tanh(softplus(x))`."""
-    output = node.outputs[0]
-    assert output is not None
-    found = match(MISH, output)
-    return None if found is None else _activation(node, found, site, "Mish")
-
-
-def _activation(
-    node: Node, found: Match, site: Site, op_type: str, approximate: str | None = None
-) -> Outcome:
-    x = found["x"]
-    if found.rank and (site.facts.rank(x) or 0) < found.rank:
-        return "the rank of its input is not known"
-    if reason := site.outside_use(found.inner, found.nodes):
-        return reason
-    return replaced(
-        node, make(op_type, [x], node.outputs[0], {"approximate": approximate}), *found.inner
-    )
+    return _activation(node, site, MISH, "Mish")
 
 
 @fusion("Log")
 def softplus(node: Node, site: Site) -> Outcome:
     """`log(1 + exp(x))`, which overflows where the operator does not."""
+    return _activation(node, site, SOFTPLUS, "Softplus")
+
+
+def _activation(
+    node: Node, site: Site, pattern: Term, op_type: str, **attributes: object
+) -> Outcome:
+    """One operator in the place of a group that looks like a pattern of `x`."""
     output = node.outputs[0]
     assert output is not None
-    found = match(SOFTPLUS, output)
-    return None if found is None else _activation(node, found, site, "Softplus")
+    found = match(pattern, output)
+    if found is None:
+        return None
+    x = found["x"]
+    if found.rank and (site.facts.rank(x) or 0) < found.rank:
+        return "the rank of its input is not known"
+    if reason := site.outside_use(found.inner, found.nodes):
+        return reason
+    return replaced(node, make(op_type, [x], output, attributes), *found.inner)
 
 
 _BOUNDS = {"Min": "Max", "Max": "Min"}
@@ -152,3 +139,30 @@ def _bounded(node: Node, site: Site) -> tuple[Value, np.ndarray] | None:
         if (site.facts.rank(x) or 0) >= array.ndim and site.facts.dtype(x) is not None:
             return x, array.reshape(())
     return None
+
+
+@fusion("Clip")
+def trained_clip(node: Node, site: Site) -> Outcome:
+    """Bounds that are known, with a gradient in one pass over memory."""
+    element = site.facts.dtype(node.inputs[0])
+    if not is_onnx(node, "Clip") or site.facts.is_inference or site.facts.compiles:
+        return None
+    if element not in (FLOAT32, FLOAT64):
+        return None
+    low, high = (_limit(node, name) for name in ("min", "max"))
+    if low is None or high is None or not low <= high:
+        return "its bounds are not known, or crossed"
+    last = float(np.finfo(element.numpy).max)
+    given = {"low": max(low, -last), "high": min(high, last)}
+    return replaced(node, make_fused("Clip", node.inputs[:1], node.outputs[0], given))
+
+
+def _limit(node: Node, name: str) -> float | None:
+    """A bound of a `Clip`, infinite where it has none; None where it is not known."""
+    try:
+        bound = argument(node, name)
+    except LookupError:
+        return None
+    if bound is None:
+        return -np.inf if name == "min" else np.inf
+    return float(bound)

@@ -1,13 +1,34 @@
 """Activations that products and convolutions compute in the same step."""
 
-from hetu.ir import Node
-from hetu.passes.build import Given
+from hetu.ir import Node, Value
+from hetu.ops.registry import FUSED
+from hetu.passes.build import Given, make_fused
 from hetu.passes.facts import argument, is_onnx
+from hetu.passes.fusion import Outcome, Site, replaced
 
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", "Clip", "LeakyRelu")
 
 
-def activation_of(node: Node) -> Given:
+def with_activation(node: Node, op_type: str, site: Site) -> Outcome:
+    """The activation `node` in the same step as the fused `op_type` before it."""
+    before = open_producer(node.inputs[0], op_type, site)
+    activation = _activation(node)
+    if before is None or not activation:
+        return None
+    attributes = {**before.attributes, **activation}
+    fresh = make_fused(op_type, before.inputs, node.outputs[0], attributes)
+    return replaced(node, fresh, before)
+
+
+def open_producer(value: Value | None, op_type: str, site: Site) -> Node | None:
+    """The fused `op_type` that makes a value, if it has no activation and is needed only here."""
+    node = value.node if value is not None else None
+    if node is None or (node.domain, node.op_type) != (FUSED, op_type):
+        return None
+    return None if "activation" in node.attributes or not site.is_only_use(value) else node
+
+
+def _activation(node: Node) -> Given:
     """The attributes that a fused node gets for an activation; none where it has none such."""
     if not is_onnx(node, *ACTIVATIONS):
         return {}

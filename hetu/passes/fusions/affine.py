@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, output_of
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.build import constant, make, make_again, output_of
+from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import TensorType
 
@@ -25,11 +25,11 @@ def channel_affine(node: Node, site: Site) -> Outcome:
         return None
     orders = (node.inputs, node.inputs[::-1])[: 1 if _OPPOSITES[node.op_type] else 2]
     for value, parameter in orders:
-        before = value.node if value is not None else None
+        before = made_by(value, *LAYERS)
         if before is None or value is None or parameter is None or not is_given(parameter):
             continue
         is_factor = node.op_type in ("Mul", "Div")
-        if not is_onnx(before, *LAYERS) or not _is_per_channel(parameter, value, before, site):
+        if not _is_per_channel(parameter, value, before, site):
             continue
         if before.op_type in ("MatMul", "Gemm") and not is_factor:
             continue  # their sum is a step of its own
@@ -109,7 +109,7 @@ def moved(
     if bias is not None and bias.data is None:
         site.facts.state(bias, _vector(layer, weight, site))
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    return make(layer.op_type, inputs, like, layer.attributes, version=layer.version)
+    return make_again(layer, inputs, like)
 
 
 def _vector(layer: Node, weight: Value, site: Site) -> TensorType | None:

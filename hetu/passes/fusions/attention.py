@@ -9,7 +9,7 @@ import numpy as np
 from hetu.ir import Node, Value
 from hetu.ops.fused.attention import FAR
 from hetu.passes.build import constant, make, make_fused, output_of
-from hetu.passes.facts import argument, constant_array, is_onnx
+from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.passes.fusions.simplify import permutation
 
@@ -69,8 +69,8 @@ def _softmax(weights: Value | None, site: Site) -> tuple[Node | None, tuple[Node
     guards: tuple[Node, ...] = ()
     if node is not None and is_onnx(node, "Where"):
         condition, zero, rest = node.inputs
-        check = condition.node if condition is not None else None
-        if not is_onnx(check, "IsNaN") or check is None or check.inputs[0] is not rest:
+        check = made_by(condition, "IsNaN")
+        if check is None or check.inputs[0] is not rest:
             return None, ()
         array = constant_array(zero)
         if array is None or array.size != 1 or array.reshape(-1)[0] != 0 or rest is None:
@@ -183,7 +183,7 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
     """The keys, which the product takes with their last axes exchanged."""
     swapped, by, covered = _unscaled(value, build.site)
     node = swapped.node if swapped is not None else None
-    rank = build.site.facts.rank(swapped) if swapped is not None else None
+    rank = build.site.facts.rank(swapped)
     if swapped is None or rank is None:
         return None, 1.0, ()
     axes = list(range(rank))
@@ -302,8 +302,8 @@ def _repeated(value: Value, site: Site) -> tuple[Value, int, tuple[Node, ...]] |
     chain: list[Node] = []
     source: Value | None = value
     for op_types in (("Reshape",), ("Expand", "Tile"), ("Unsqueeze", "Reshape")):
-        node = source.node if source is not None else None
-        if node is None or not is_onnx(node, *op_types) or not site.is_only_use(source):
+        node = made_by(source, *op_types)
+        if node is None or not site.is_only_use(source):
             return None
         chain.append(node)
         source = node.inputs[0]

@@ -4,7 +4,7 @@ import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.passes.build import constant, output_of
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.facts import argument, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.passes.fusions.affine import emit, moved, refusal
 
@@ -12,9 +12,9 @@ from hetu.passes.fusions.affine import emit, moved, refusal
 @fusion("BatchNormalization", inference_only=True)
 def batch_norm(node: Node, site: Site) -> Outcome:
     """See the module."""
-    x, parameters = node.inputs[0], node.inputs[1:]
-    before = x.node if x is not None else None
-    if before is None or not is_onnx(before, "Conv", "ConvTranspose"):
+    parameters = node.inputs[1:]
+    before = made_by(node.inputs[0], "Conv", "ConvTranspose")
+    if before is None:
         return None
     if reason := _refusal(node, before, site):
         return reason

@@ -2,16 +2,13 @@
 
 from hetu.ir import Node, Value
 from hetu.ops import windows
-from hetu.ops.registry import FUSED
 from hetu.ops.windows import Windows
 from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
+from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
-
-_GEOMETRY = ("pads", "strides", "dilations", "group")
 
 
 @fusion("Conv", inference_only=True)
@@ -35,7 +32,9 @@ def convolution(node: Node, site: Site) -> Outcome:
         "group": argument(node, "group"),
     }  # fmt: skip
     if shape is not None:
-        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
+        # of one image: the order of the weights is that for more, and one copy serves all
+        sizes = (n - 2 * p for n, p in zip(placed.padded, pads, strict=True))
+        shape = (1, shape[1], *sizes)
     layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
@@ -67,31 +66,17 @@ def placed_windows(
     return windows.place(sizes, kernel, strides, dilations, pads, auto_pad)
 
 
-def _producer(value: Value | None, site: Site) -> Node | None:
-    """The fused convolution of a value, if it has no activation yet and is needed only here."""
-    node = value.node if value is not None else None
-    if node is None or (node.domain, node.op_type) != (FUSED, "Conv"):
-        return None
-    return None if "activation" in node.attributes or not site.is_only_use(value) else node
-
-
 @fusion(*ACTIVATIONS, inference_only=True)
 def convolution_activation(node: Node, site: Site) -> Outcome:
     """An activation after a convolution."""
-    before = _producer(node.inputs[0], site)
-    activation = activation_of(node)
-    if before is None or not activation:
-        return None
-    attributes = {**before.attributes, **activation}
-    fresh = make_fused("Conv", before.inputs, node.outputs[0], attributes)
-    return replaced(node, fresh, before)
+    return with_activation(node, "Conv", site)
 
 
 @fusion("Add", inference_only=True)
 def convolution_plus(node: Node, site: Site) -> Outcome:
     """A value of the result's shape added to a convolution."""
     for value, other in (node.inputs, node.inputs[::-1]):
-        before = _producer(value, site)
+        before = open_producer(value, "Conv", site)
         if before is None or value is None or other is None or other is value:
             continue
         if len(before.inputs) > 3:

@@ -6,8 +6,8 @@ from itertools import groupby
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, make_fused, output_of
-from hetu.passes.facts import argument, constant_array, is_onnx
+from hetu.passes.build import constant, make_again, make_fused, output_of
+from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import INT32, INT64
 
@@ -24,7 +24,7 @@ _Lookup = tuple[Value, int, Value, tuple[Node, Node]]
 @fusion("Concat", inference_only=True)
 def embeddings(node: Node, site: Site) -> Outcome:
     """Rows of tables for the columns of one input, put side by side."""
-    shape = site.facts.shape(node.outputs[0]) if node.outputs[0] is not None else None
+    shape = site.facts.shape(node.outputs[0])
     if shape is None or not is_onnx(node, "Concat"):
         return None
     if argument(node, "axis") not in (-1, len(shape) - 1):
@@ -45,22 +45,22 @@ def embeddings(node: Node, site: Site) -> Outcome:
         covered += [each for lookup in lookups for each in lookup[3]]
     if not nodes:
         return reason or None
-    fresh = make("Concat", inputs, node.outputs[0], node.attributes, version=node.version)
+    fresh = make_again(node, inputs, node.outputs[0])
     return Replacement([*nodes, fresh], fresh.outputs, covered)
 
 
 def _lookup(value: Value | None, site: Site) -> _Lookup | None:
-    rows = value.node if value is not None else None
-    if rows is None or not is_onnx(rows, "Gather") or not site.is_only_use(value):
+    rows = made_by(value, "Gather")
+    if rows is None or not site.is_only_use(value):
         return None
     table, chosen = rows.inputs
-    column = chosen.node if chosen is not None else None
-    if table is None or table.data is None or argument(rows, "axis") != 0 or column is None:
+    column = made_by(chosen, "Gather")
+    if table is None or table.data is None or argument(rows, "axis") != 0:
         return None
-    if not is_onnx(column, "Gather") or not site.is_only_use(chosen):
+    if column is None or not site.is_only_use(chosen):
         return None
     indices, number = column.inputs
-    at, shape = constant_array(number), site.facts.shape(indices) if indices is not None else None
+    at, shape = constant_array(number), site.facts.shape(indices)
     if indices is None or at is None or at.ndim or not shape or site.facts.rank(table) != 2:
         return None
     if argument(column, "axis") not in (-1, len(shape) - 1):

@@ -1,12 +1,14 @@
 """Products with a weight: packed once, with bias, activation and residual in the same step."""
 
+from math import prod
+
 from hetu.ir import Node, Value
+from hetu.ops.native import TYPICAL_ROWS
 from hetu.ops.products import choose
-from hetu.ops.registry import FUSED
 from hetu.passes.build import make, make_fused, output_of
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.fusions.activations import ACTIVATIONS, activation_of
+from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
 
@@ -15,9 +17,6 @@ SMALLEST = 1 << 20
 
 _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 
-TYPICAL_ROWS = 16
-"""How many rows are counted on where their number is not known."""
-
 SMALLEST_ROW = 1 << 18
 """A product of one row with fewer is faster in one thread."""
 
@@ -25,11 +24,11 @@ SMALLEST_ROW = 1 << 18
 @fusion("Reshape", inference_only=True)
 def flattened(node: Node, site: Site) -> Outcome:
     """A `Gemm` of rows that are put together before and apart after it."""
-    gemm = node.inputs[0].node if node.inputs[0] is not None else None
-    if gemm is None or not is_onnx(gemm, "Gemm") or not site.is_only_use(node.inputs[0]):
+    gemm = made_by(node.inputs[0], "Gemm")
+    if gemm is None or not site.is_only_use(node.inputs[0]):
         return None
-    flat = gemm.inputs[0].node if gemm.inputs[0] is not None else None
-    if flat is None or not is_onnx(flat, "Reshape") or flat.inputs[0] is None:
+    flat = made_by(gemm.inputs[0], "Reshape")
+    if flat is None or flat.inputs[0] is None:
         return None
     x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
     given, rows, after = map(site.facts.shape, (x, gemm.inputs[0], node.outputs[0]))
@@ -63,7 +62,7 @@ def linear(node: Node, site: Site) -> Outcome:
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
     packs = site.facts.copies_weights
-    layout = {"transposed": is_transposed, "packs": packs, "like_rows": rows or None}
+    layout = {"transposed": is_transposed, "packs": packs, "splits": rows == 1}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
@@ -105,8 +104,8 @@ def _weight(node: Node, site: Site) -> tuple[Value, bool] | None:
     if weight is None or not is_onnx(node, "MatMul", "Gemm"):
         return None
     is_transposed = node.op_type == "Gemm" and bool(argument(node, "transB"))
-    before = weight.node
-    if before is not None and is_onnx(before, "Transpose") and _swaps(before):
+    before = made_by(weight, "Transpose")
+    if before is not None and _swaps(before):
         weight, is_transposed = before.inputs[0], not is_transposed
     if weight is None or not is_given(weight) or site.facts.rank(weight) != 2:
         return None
@@ -131,32 +130,19 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     smallest = SMALLEST_ROW if rows == 1 else SMALLEST
     if (TYPICAL_ROWS if rows is None else rows) * columns * depth < smallest:
         return "it is too small to gain from it"
-    return "its input is a vector" if site.facts.rank(next(iter(node.inputs))) == 1 else ""
+    return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
 def _rows(node: Node, site: Site) -> int | None:
-    shape = site.facts.shape(node.inputs[0]) if node.inputs[0] is not None else None
-    if shape is None:
-        return None
-    rows = 1
-    for size in shape[:-1]:
-        rows *= size
-    return rows
-
-
-def _producer(value: Value | None, op_type: str, site: Site) -> Node | None:
-    """The fused product that makes a value, if it is joined with nothing and needed only here."""
-    node = value.node if value is not None else None
-    if node is None or (node.domain, node.op_type) != (FUSED, op_type):
-        return None
-    return None if node.attributes or not site.is_only_use(value) else node
+    shape = site.facts.shape(node.inputs[0])
+    return None if shape is None else prod(shape[:-1])
 
 
 @fusion("Add", inference_only=True)
 def linear_bias(node: Node, site: Site) -> Outcome:
     """A vector added to a product."""
     for value, bias in (node.inputs, node.inputs[::-1]):
-        before = _producer(value, "Linear", site)
+        before = open_producer(value, "Linear", site)
         if before is None or bias is None or not is_given(bias) or before.inputs[2] is not None:
             continue
         if site.facts.rank(bias) != 1 or site.facts.shape(bias) != (_columns(before, site),):
@@ -177,7 +163,7 @@ def _columns(product: Node, site: Site) -> int:
 def linear_plus(node: Node, site: Site) -> Outcome:
     """A value of the result's shape added to a product."""
     for value, other in (node.inputs, node.inputs[::-1]):
-        before = _producer(value, "Linear", site)
+        before = open_producer(value, "Linear", site)
         if before is None or value is None or other is None or other is value:
             continue
         shape = site.facts.shape(value)
@@ -191,9 +177,4 @@ def linear_plus(node: Node, site: Site) -> Outcome:
 @fusion(*ACTIVATIONS, inference_only=True)
 def linear_activation(node: Node, site: Site) -> Outcome:
     """An activation after a product."""
-    before = _producer(node.inputs[0], "Linear", site)
-    activation = activation_of(node)
-    if before is None or not activation:
-        return None
-    fresh = make_fused("Linear", before.inputs, node.outputs[0], activation)
-    return replaced(node, fresh, before)
+    return with_activation(node, "Linear", site)

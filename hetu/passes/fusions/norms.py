@@ -7,8 +7,8 @@ summand its bias.
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, output_of
-from hetu.passes.facts import argument, axes_of, constant_array, is_onnx
+from hetu.passes.build import constant, make, make_again, output_of
+from hetu.passes.facts import argument, axes_of, constant_array, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
 
@@ -122,8 +122,8 @@ def _ones(x: Value, count: int, site: Site) -> Value:
 
 def _normalization(value: Value | None, site: Site, *op_types: str) -> Node | None:
     """The normalization that a value comes from, if it is needed only here."""
-    node = value.node if value is not None else None
-    if node is None or not is_onnx(node, *op_types) or len(node.outputs) > 1:
+    node = made_by(value, *op_types)
+    if node is None or len(node.outputs) > 1:
         return None
     return node if site.is_only_use(value) else None
 
@@ -151,10 +151,7 @@ def norm_scale(node: Node, site: Site) -> Outcome:
         if ones is None or not np.all(ones == 1) or not _fits(scale, before, site):
             continue
         inputs = (before.inputs[0], scale)
-        fresh = make(
-            before.op_type, inputs, node.outputs[0], before.attributes, version=before.version
-        )
-        return replaced(node, fresh, before)
+        return replaced(node, make_again(before, inputs, node.outputs[0]), before)
     return None
 
 
@@ -168,8 +165,5 @@ def norm_bias(node: Node, site: Site) -> Outcome:
         if not _fits(bias, before, site):
             continue
         inputs = (*before.inputs, bias)
-        fresh = make(
-            before.op_type, inputs, node.outputs[0], before.attributes, version=before.version
-        )
-        return replaced(node, fresh, before)
+        return replaced(node, make_again(before, inputs, node.outputs[0]), before)
     return None

@@ -3,8 +3,8 @@
 import numpy as np
 
 from hetu.ir import Node
-from hetu.passes.build import make
-from hetu.passes.facts import argument, constant_array, is_onnx
+from hetu.passes.build import make_again
+from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
 from hetu.passes.fusions.convolution import placed_windows
 
@@ -12,17 +12,16 @@ from hetu.passes.fusions.convolution import placed_windows
 @fusion("Conv")
 def pad(node: Node, site: Site) -> Outcome:
     """See the module."""
-    x = node.inputs[0]
-    before = x.node if x is not None else None
+    before = made_by(node.inputs[0], "Pad")
     weight = site.facts.shape(node.inputs[1])
-    if before is None or not is_onnx(before, "Pad") or not is_onnx(node, "Conv") or weight is None:
+    if before is None or not is_onnx(node, "Conv") or weight is None:
         return None
     per_axis = pads_of(before, len(weight))
     if per_axis is None or not _adds_zeros(before):
         return "what is padded with is not known to be zeros"
     if any(map(any, per_axis[:2])) or any(min(pair) < 0 for pair in per_axis):
         return "it pads other axes than those of the image, or crops"
-    windows = placed_windows(node, weight[2:], site.facts.shape(x))
+    windows = placed_windows(node, weight[2:], site.facts.shape(node.inputs[0]))
     if windows is None:
         return "the convolution's own padding depends on the input's size"
     if reason := site.outside_use([before], [node]):
@@ -30,9 +29,8 @@ def pad(node: Node, site: Site) -> Outcome:
     added = [count for ends in zip(*per_axis[2:], strict=True) for count in ends]
     own = (*windows.begin, *windows.end)
     pads = tuple(a + b for a, b in zip(own, added, strict=True))
-    attributes = {**node.attributes, "pads": pads, "auto_pad": None}
     inputs = (before.inputs[0], *node.inputs[1:])
-    fresh = make("Conv", inputs, node.outputs[0], attributes, version=node.version)
+    fresh = make_again(node, inputs, node.outputs[0], pads=pads, auto_pad=None)
     return replaced(node, fresh, before)
 
 

@@ -54,7 +54,7 @@ def _packing(
 def _fits(node: Node, shape: tuple[int, ...], site: Site) -> bool:
     """Whether shapes are as they have to be, which oneDNN does not check."""
     _, w, r, b, _, hidden, cell, _ = (*node.inputs, *[None] * 8)[:8]
-    of_states = site.facts.shape(r) if r is not None else None
+    of_states = site.facts.shape(r)
     if len(shape) != 3 or of_states is None or len(of_states) != 3:
         return False
     sides, rows, size = of_states

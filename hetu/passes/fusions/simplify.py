@@ -9,7 +9,7 @@ import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, output_of
-from hetu.passes.facts import argument, constant_array, is_onnx
+from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.types import TensorType
 
@@ -119,16 +119,15 @@ def permutation(node: Node, site: Site) -> tuple[int, ...] | None:
     """The axes of its input that a `Transpose` puts in order; None where its rank is not known."""
     if "perm" in node.attributes:
         return tuple(node.attributes["perm"].value)
-    source = node.inputs[0]
-    rank = site.facts.rank(source) if source is not None else None
+    rank = site.facts.rank(node.inputs[0])
     return None if rank is None else tuple(reversed(range(rank)))
 
 
 @fusion("Transpose")
 def transposes(node: Node, site: Site) -> Outcome:
     """A permutation of axes after another."""
-    inner = node.inputs[0].node if node.inputs[0] is not None else None
-    if inner is None or not is_onnx(inner, "Transpose"):
+    inner = made_by(node.inputs[0], "Transpose")
+    if inner is None:
         return None
     first, second = permutation(inner, site), permutation(node, site)
     if first is None or second is None:
@@ -142,11 +141,11 @@ def transposes(node: Node, site: Site) -> Outcome:
 @fusion(*RESHAPES)
 def reshapes(node: Node, site: Site) -> Outcome:
     """A change of shape after another."""
-    inner = node.inputs[0].node if node.inputs[0] is not None else None
-    shape = site.facts.shape(node.outputs[0]) if node.outputs[0] is not None else None
+    inner = made_by(node.inputs[0], *RESHAPES)
+    shape = site.facts.shape(node.outputs[0])
     if inner is None or shape is None or not is_onnx(node, *RESHAPES):
         return None
-    if not is_onnx(inner, *RESHAPES) or site.outside_use([inner], [node]):
+    if site.outside_use([inner], [node]):
         return None
     return replaced(node, _reshape(inner.inputs[0], shape, node.outputs[0]), inner)
 
@@ -159,11 +158,11 @@ def _reshape(x: Value | None, shape: tuple[int, ...], like: Value | None) -> Nod
 @fusion("Reshape")
 def batched_transpose(node: Node, site: Site) -> Outcome:
     """The last two axes exchanged while the others are one: a permutation of all of them."""
-    swap = node.inputs[0].node if node.inputs[0] is not None else None
-    if swap is None or not is_onnx(swap, "Transpose") or permutation(swap, site) != (0, 2, 1):
+    swap = made_by(node.inputs[0], "Transpose")
+    if swap is None or permutation(swap, site) != (0, 2, 1):
         return None
-    flat = swap.inputs[0].node if swap.inputs[0] is not None else None
-    if flat is None or not is_onnx(flat, *RESHAPES) or flat.inputs[0] is None:
+    flat = made_by(swap.inputs[0], *RESHAPES)
+    if flat is None or flat.inputs[0] is None:
         return None
     swapped, after = (site.facts.shape(each.outputs[0]) for each in (swap, node))
     if swapped is None or after is None or len(after) < 3 or after[-2:] != swapped[1:]:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, output_of
-from hetu.passes.facts import argument, axes_of, is_onnx
+from hetu.passes.build import constant, make, make_again, output_of
+from hetu.passes.facts import argument, axes_of, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.passes.fusions.affine import is_given
 from hetu.passes.fusions.pad import pads_of
@@ -51,9 +51,7 @@ def _ended(
     """The nodes with what permutes the result at their end, and the result."""
     if after == tuple(range(len(after))):
         *others, last = nodes
-        fresh = make(
-            last.op_type, last.inputs, node.outputs[0], last.attributes, version=last.version
-        )
+        fresh = make_again(last, last.inputs, node.outputs[0])
         return [*others, fresh], fresh.outputs
     y = output_of(nodes[-1])
     known, shape = site.facts.type(node.outputs[0]), site.facts.shape(node.outputs[0])
@@ -66,8 +64,8 @@ def _ended(
 
 def _swap(value: Value | None, site: Site) -> _Perm | None:
     """The permutation of the transpose to channels last that makes a value for this node alone."""
-    node = value.node if value is not None else None
-    if node is None or not is_onnx(node, "Transpose") or not site.is_only_use(value):
+    node = made_by(value, "Transpose")
+    if node is None or not site.is_only_use(value):
         return None
     perm, source = permutation(node, site), node.inputs[0]
     if perm is None or len(perm) < 3 or perm != (0, *range(2, len(perm)), 1):
@@ -82,11 +80,6 @@ def _source(value: Value | None) -> Value | None:
 
 _Built = tuple[list[Node], _Perm] | None
 """Nodes on channels first, the last of which makes the result, and what permutes it."""
-
-
-def _again(node: Node, inputs: list[Value | None], **changed: object) -> Node:
-    attributes = {**node.attributes, **changed}
-    return make(node.op_type, inputs, None, attributes, version=node.version)
 
 
 def _elementwise(node: Node, perm: _Perm, site: Site) -> _Built:
@@ -105,7 +98,7 @@ def _elementwise(node: Node, perm: _Perm, site: Site) -> _Built:
             if moved is None or (node.op_type == "PRelu" and index == 0):
                 return None
             inputs.append(moved)
-    return [*nodes, _again(node, inputs)], perm
+    return [*nodes, make_again(node, inputs)], perm
 
 
 def _parameter(value: Value | None, perm: _Perm, nodes: list[Node], site: Site) -> Value | None:
@@ -127,7 +120,7 @@ def _parameter(value: Value | None, perm: _Perm, nodes: list[Node], site: Site) 
 def _concat(node: Node, perm: _Perm, site: Site) -> _Built:
     if any(_swap(value, site) is None for value in node.inputs):
         return None
-    return [_again(node, [*map(_source, node.inputs)], axis=perm[argument(node, "axis")])], perm
+    return [make_again(node, [*map(_source, node.inputs)], axis=perm[argument(node, "axis")])], perm
 
 
 def _pad(node: Node, perm: _Perm, site: Site) -> _Built:
@@ -136,7 +129,7 @@ def _pad(node: Node, perm: _Perm, site: Site) -> _Built:
         return None
     before = [per_axis[perm.index(axis)] for axis in range(len(perm))]
     pads = constant(np.array([count for ends in zip(*before, strict=True) for count in ends]))
-    return [_again(node, [_source(node.inputs[0]), pads, *node.inputs[2:3]])], perm
+    return [make_again(node, [_source(node.inputs[0]), pads, *node.inputs[2:3]])], perm
 
 
 def _reduction(node: Node, perm: _Perm, site: Site) -> _Built:
@@ -146,9 +139,9 @@ def _reduction(node: Node, perm: _Perm, site: Site) -> _Built:
     moved = sorted(perm[axis] for axis in axes)
     inputs = [_source(node.inputs[0])]
     if len(node.inputs) > 1:
-        last = _again(node, [*inputs, constant(np.array(moved))])
+        last = make_again(node, [*inputs, constant(np.array(moved))])
     else:
-        last = _again(node, inputs, axes=tuple(moved))
+        last = make_again(node, inputs, axes=tuple(moved))
     if argument(node, "keepdims"):
         return [last], perm
     left = [axis for axis in range(len(perm)) if axis not in moved]
