@@ -13,7 +13,7 @@ import onnx
 
 from hetu.errors import UsageError, show
 from hetu.onnx.derivative import named_values
-from hetu.ops.registry import HOST_KINDS, Kernel, find
+from hetu.ops.registry import HOST_KINDS, MOVES, Kernel, find
 from hetu.types import DTYPES
 
 Trainable = bool | str | re.Pattern[str] | Collection[str] | Callable[[str], bool]
@@ -38,7 +38,6 @@ _ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
 _FOLDED = "pkg.onnxscript.optimizer.folded_from"
 _COMPUTED = re.compile(r"val_\d+")  # what torch's exporter calls values that the module has not
 _WRITTEN = re.compile(r"(.*/)?Constant(_\d+)?_output_0")  # and numbers in the module's code
-_SAME_NUMBERS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,7 @@ def _computed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     """The values that are other numbers than a graph's inputs and initializers."""
     computed: set[str] = set()
     for node in nodes:
-        if node.op_type not in _SAME_NUMBERS or not computed.isdisjoint(node.input):
+        if node.op_type not in MOVES or not computed.isdisjoint(node.input[:1]):
             computed.update(node.output)
     return computed
 

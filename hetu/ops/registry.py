@@ -40,6 +40,12 @@ FUSED = "hetu.fused"
 LEGACY_HINT = "consumed_inputs"
 """An attribute of most operators of opset 1: which inputs may be overwritten. It can be ignored."""
 
+MOVES = frozenset({
+    "Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze",
+    "Tile", "Transpose", "Unsqueeze",
+})  # fmt: skip
+"""Operators whose results are numbers of their inputs, at other places."""
+
 HOST_KINDS = frozenset({"Ints", "Floats", "int", "float", "bool"})
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -12,7 +12,15 @@ from hetu.convert import to_torch
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Attribute, Graph, Node, SparseTensor, Tensor, Value, describe
 from hetu.ops.kinds import Context
-from hetu.ops.registry import ATTRIBUTE_KINDS, HOST_KINDS, LEGACY_HINT, Kernel, Parameter, find
+from hetu.ops.registry import (
+    ATTRIBUTE_KINDS,
+    HOST_KINDS,
+    LEGACY_HINT,
+    MOVES,
+    Kernel,
+    Parameter,
+    find,
+)
 from hetu.runtime.place import placed
 from hetu.runtime.widen import widened
 from hetu.types import DType, dtype
@@ -80,9 +88,17 @@ def _keeps_buffers(node: Node, kernel: Kernel) -> bool:
     """
     given = zip(kernel.inputs, node.inputs, strict=False)
     return not any(
-        parameter.name in kernel.buffers and value is not None and value.node is not None
+        parameter.name in kernel.buffers and value is not None and _is_computed(value)
         for parameter, value in given
     )
+
+
+def _is_computed(value: Value) -> bool:
+    """Whether a value is other numbers than leaves hold."""
+    source: Value | None = value
+    while source is not None and source.node is not None and source.node.op_type in MOVES:
+        source = source.node.inputs[0]
+    return source is not None and source.node is not None
 
 
 def _buffer_positions(kernel: Kernel, context: Context) -> tuple[int, ...]:
