@@ -11,11 +11,11 @@ demo: .venv/examples
 	$(BIN)/python examples/digits.py
 
 test: .venv/test
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified=out/verified.json
 
 # Writes the README's table of exporters from what the tests that are marked verify.
 verified: .venv/test
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified out/verified.json tests/interop
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --verified=out/verified.json tests/interop
 	$(BIN)/python -m tools.verified out/verified.json
 
 # Takes about two hours on two cores; `$(BIN)/python -m benchmarks --help` measures parts.
