@@ -1,4 +1,4 @@
-"""Counts what the tests of exported models verify: `pytest --verified FILE` writes it as JSON.
+"""Counts what the tests of exported models verify: `pytest --verified=FILE` writes it as JSON.
 
 Such a test is marked `@pytest.mark.verifies("results", "export", exporter=...)`. The exporter is a
 row of the README's table, or a function that finds it among the test's parameters.

@@ -1,6 +1,6 @@
 """Writes the README's table of what was verified; `python -m tools.verified out/verified.json`.
 
-Takes what `pytest --verified out/verified.json` counted over to docs/verified.json and from there
+Takes what `pytest --verified=out/verified.json` counted over to docs/verified.json and from there
 to the README. With `--check`, fails where the two counts differ.
 """
 
