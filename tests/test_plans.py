@@ -98,6 +98,31 @@ def test_more_shapes_than_plans() -> None:
     assert len(plans._by_shapes) == MAX_PLANS
 
 
+def test_plans_share_prepared_weights() -> None:
+    """One packed copy serves all numbers of rows."""
+    executor, x, _ = product()
+    for count in (16, 17, 300):
+        executor.run(feed_dict={x: rows(count)})
+    (plans,) = executor.subexecutor["default"]._plans.values()
+    held = [plan.preparation.tensors for plan in plans._by_shapes.values()]
+    assert len(held) == 3 and len({id(tensor) for (tensor,) in held}) == 1
+
+
+def test_long_chains_of_weights() -> None:
+    """What is prepared may be thousands of steps away from the weights, and joined on the way."""
+    x, w = ht.Variable(name="x", dtype="float32"), ht.Variable(name="w", value=np.float32([1, 2]))
+    chain = w
+    for _ in range(2000):
+        chain = ht.op.Add(chain * np.float32(0.5), chain * np.float32(0.5))
+    step = ht.optim.SGDOptimizer(0.5).minimize(ht.op.ReduceSum(w * x))
+    executor = ht.Executor({"infer": [chain + x], "train": [step]})
+    zeros, ones = np.zeros(2, np.float32), np.ones(2, np.float32)
+    for wanted in ([1, 2], [0.5, 1.5], [0, 1]):
+        (result,) = executor.run("infer", feed_dict={x: zeros})
+        np.testing.assert_array_equal(result.asnumpy(), wanted)
+        executor.run("train", feed_dict={x: ones})
+
+
 def test_equal_inputs_give_equal_bits() -> None:
     """Results do not depend on what ran before."""
     executor, x, _ = product()

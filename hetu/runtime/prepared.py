@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,7 +19,7 @@ from hetu.runtime.heap import large_blocks_apart
 from hetu.runtime.params import ParameterStore, State, is_same, state_of
 from hetu.runtime.results import storages
 
-_Key = tuple[Any, ...]
+_Key = bytes
 _SMALL = 1024
 
 
@@ -73,7 +74,7 @@ class Preparer:
             return Preparation(Hoisted(graph))
         work = self._work(self._store.tensors, graph.nodes, graph.outputs)
         with self._apart():
-            hoisted = hoist(graph, lambda n: self._is_known(n, work) or work.is_worth_it(n))
+            hoisted = hoist(graph, lambda node: self._is_ready(node, work))
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
         preparation = Preparation(hoisted, positions)
         self._compute(preparation, work)
@@ -83,7 +84,11 @@ class Preparer:
         """Bring the prepared values up to date with some parameters."""
         if not preparation.is_current(parameters):
             hoisted = preparation.hoisted
-            self._compute(preparation, self._work(parameters, hoisted.nodes, hoisted.values))
+            work = self._work(parameters, hoisted.nodes, hoisted.values)
+            with self._apart():
+                for node in hoisted.nodes:
+                    self._is_ready(node, work)
+            self._compute(preparation, work)
 
     def _work(
         self,
@@ -96,9 +101,12 @@ class Preparer:
     def _apart(self) -> AbstractContextManager[None]:
         return large_blocks_apart() if self._context.device.type == "cpu" else nullcontext()
 
-    def _is_known(self, node: Node, work: "_Work") -> bool:
-        """Whether another plan has a node's results, which need not be computed then."""
-        return all(v is None or self._find(v, work) is not None for v in node.outputs)
+    def _is_ready(self, node: Node, work: "_Work") -> bool:
+        """Whether another plan has a node's results, or it is worth it to compute them now."""
+        if any(v is not None and self._find(v, work) is None for v in node.outputs):
+            return work.is_worth_it(node)
+        work.let_go(node)
+        return True
 
     def _find(self, value: Value, work: "_Work") -> _Content | None:
         known = self._known.get(work.key(value))
@@ -149,14 +157,14 @@ class _Work:
         limit = max(MAX_GROWN_BYTES, sum(map(_bytes, given)))
         is_worth_it = sum(map(_bytes, results)) <= limit
         if is_worth_it:
-            self._let_go(node)
+            self.let_go(node)
         return is_worth_it
 
     def tensor(self, value: Value) -> torch.Tensor:
         """The content of a value."""
         if value not in self._contents and value.node is not None:
             self._run(value.node)
-            self._let_go(value.node)
+            self.let_go(value.node)
         return self._contents[value]
 
     def state(self, value: Value) -> State:
@@ -178,26 +186,24 @@ class _Work:
         return sorted(found)
 
     def key(self, value: Value) -> _Key:
-        """What equal values have in common: how they are computed."""
+        """What equal values have in common: a digest of how they are computed."""
         if value not in self._keys:
-            self._keys[value] = self._make_key(value)
+            description = repr(self._description(value)).encode()
+            self._keys[value] = blake2b(description, digest_size=16).digest()
         return self._keys[value]
 
-    def _make_key(self, value: Value) -> _Key:
+    def _description(self, value: Value) -> tuple[object, ...]:
         node = value.node
-        if node is None:
-            return self._leaf_key(value)
-        attributes = sorted((name, repr(a.value)) for name, a in node.attributes.items())
-        inputs = tuple(None if v is None else self.key(v) for v in node.inputs)
-        return node.domain, node.op_type, node.version, value.index, tuple(attributes), inputs
-
-    def _leaf_key(self, value: Value) -> _Key:
+        if node is not None:
+            attributes = sorted((name, repr(a.value)) for name, a in node.attributes.items())
+            inputs = [None if v is None else self.key(v) for v in node.inputs]
+            return node.domain, node.op_type, node.version, value.index, attributes, inputs
         if value in self._positions:
-            return ("variable", self._positions[value])
+            return "variable", self._positions[value]
         if isinstance(value.data, Tensor) and value.data.array.nbytes <= _SMALL:
             array = value.data.array
-            return ("constant", array.dtype.str, array.shape, array.tobytes())
-        return ("constant", id(value.data))
+            return "constant", array.dtype.str, array.shape, array.tobytes()
+        return "constant", value.serial
 
     def _run(self, node: Node) -> Sequence[Any]:
         for value in node.inputs:
@@ -208,7 +214,7 @@ class _Work:
         self._contents.update((value, result) for value, result in pairs if value is not None)
         return results
 
-    def _let_go(self, node: Node) -> None:
+    def let_go(self, node: Node) -> None:
         """Take note that a node has been run, which was the last that needed some of its inputs."""
         for value in node.inputs:
             if value is not None and value.node is not None:
