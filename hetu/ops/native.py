@@ -120,9 +120,8 @@ def split_linear(weight: Tensor) -> Tensor:
 
     BLAS leaves the product of one row to one thread, but shares out a batch of products.
     """
-    parts = math.gcd(weight.shape[0], torch.get_num_threads())
-    if parts == 1 or weight.device.type != "cpu":
-        return weight
+    threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
+    parts = math.gcd(weight.shape[0], threads)
     return weight.unflatten(0, (parts, -1)).transpose(1, 2)
 
 
