@@ -228,12 +228,15 @@ def convolution(
     return y if is_relu else function(y, *numbers)
 
 
-def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool, input_shape: Ints) -> Sequence[Tensor]:
-    """The weights of the inputs and of the states for `lstm`, gates in torch's order."""
+def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool) -> Sequence[Tensor]:
+    """The weights of the inputs and of the states for `lstm`, gates in torch's order.
+
+    They are packed as for one step of one sequence: their order does not depend on the numbers.
+    """
     if not is_packable(w):
         return w, r
     return _ONEDNN._reorder_mkldnn_rnn_layer_weight(
-        w, r, r.shape[1], is_reversed, True, False, input_shape
+        w, r, r.shape[1], is_reversed, True, False, (1, 1, w.shape[1])
     )
 
 

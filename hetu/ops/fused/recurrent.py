@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from hetu.ops import native
-from hetu.ops.kinds import Any, Ints, Tensor
+from hetu.ops.kinds import Any, Tensor
 from hetu.ops.registry import FUSED, op
 
 _GATES = (0, 2, 3, 1)
@@ -14,19 +14,13 @@ _GATES = (0, 2, 3, 1)
 
 @op("PackLSTM", domain=FUSED)
 def pack_lstm(
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None = None,
-    *,
-    side: int,
-    is_reversed: int,
-    like_shape: Ints,
+    w: Tensor, r: Tensor, b: Tensor | None = None, *, side: int, is_reversed: bool
 ) -> tuple[Any, Any, Tensor, Tensor]:
     """The weights of one direction, the one numbered `side`, as `LSTM` wants them."""
     rows = r.shape[-2]
     b_w, b_r = [r.new_zeros(rows)] * 2 if b is None else b[side].split(rows)
     matrices = _in_order(w[side]), _in_order(r[side])
-    packed_w, packed_r = native.pack_lstm(*matrices, bool(is_reversed), like_shape)
+    packed_w, packed_r = native.pack_lstm(*matrices, is_reversed)
     return packed_w, packed_r, _in_order(b_w), _in_order(b_r)
 
 

@@ -35,7 +35,7 @@ def lstm(node: Node, site: Site) -> Outcome:
         return "its sequences have lengths"
     direction = argument(node, "direction")
     sides = range(2 if direction == "bidirectional" else 1)
-    packing = [_packing(inputs[1:4], side, direction, shape) for side in sides]
+    packing = [_packing(inputs[1:4], side, direction) for side in sides]
     weights = [output for each in packing for output in each.outputs]
     given = {"direction": direction}
     likes = (*node.outputs, None, None)[:3]
@@ -43,11 +43,8 @@ def lstm(node: Node, site: Site) -> Outcome:
     return Replacement([*packing, fresh], fresh.outputs)
 
 
-def _packing(
-    weights: Sequence[Value | None], side: int, direction: str, shape: tuple[int, ...]
-) -> Node:
-    is_reversed = direction == "reverse" or side == 1
-    given = {"side": side, "is_reversed": int(is_reversed), "like_shape": shape}
+def _packing(weights: Sequence[Value | None], side: int, direction: str) -> Node:
+    given = {"side": side, "is_reversed": direction == "reverse" or side == 1}
     return make_with("PackLSTM", weights, [None] * 4, given)
 
 
