@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
 from hetu.ops.kinds import Tensor
@@ -86,6 +87,4 @@ class _Product(torch.autograd.Function):
 
 
 def _product(a: Tensor, b: Tensor, by_onednn: bool, bias: Tensor | None = None) -> Tensor:
-    if by_onednn:
-        return native.product(a, b, bias)
-    return torch.mm(a, b.t()) if bias is None else torch.addmm(bias, a, b.t())
+    return native.product(a, b, bias) if by_onednn else F.linear(a, b, bias)

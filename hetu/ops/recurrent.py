@@ -16,6 +16,9 @@ from hetu.ops.kinds import Any, Floats, Ints, Strs, Tensor
 
 States = tuple[Tensor, ...]
 Activation = Callable[[Tensor], Tensor]
+LSTM_GATES = (0, 2, 3, 1)
+"""ONNX's gates, which are input, output, forget and cell, in torch's order."""
+
 Cell = Callable[[Tensor, States], States]
 """A step: from the input's part of the gates and the states to the new states, the output first."""
 
@@ -51,6 +54,11 @@ class Layer:
         if clip is not None or 0 in self.x.shape or 0 in (self.lengths or ()):
             return False
         return self.direction != "reverse" or self.lengths is None
+
+
+def goes_backward(direction: str, side: int) -> bool:
+    """Whether the direction numbered `side` goes from the last step to the first."""
+    return direction == "reverse" or side == 1
 
 
 def make_layer(
@@ -203,8 +211,7 @@ def stepped(
         gates = F.linear(layer.x, layer.w[d], bias_w)
         cell = make_cell(d, layer.r[d], bias_r)
         states = tuple(state[d] for state in layer.states)
-        is_reversed = layer.direction == "reverse" or d == 1
-        y, states = _walk(gates, states, cell, layer.lengths, is_reversed)
+        y, states = _walk(gates, states, cell, layer.lengths, goes_backward(layer.direction, d))
         outputs.append(y)
         finals.append(states)
     return torch.stack(outputs, 1), tuple(map(torch.stack, zip(*finals, strict=True)))

@@ -14,6 +14,7 @@ from hetu.errors import ModelError
 from hetu.ops.autocast import together
 from hetu.ops.kinds import Floats, Ints, Strs, Tensor
 from hetu.ops.recurrent import (
+    LSTM_GATES,
     Activation,
     States,
     activation_names,
@@ -138,7 +139,7 @@ def lstm(
     names = activation_names(activations, standard, layer)
     is_standard = repeats(names, standard) and p is None and not input_forget
     if is_standard and layer.is_fusible(clip):
-        y, states = fused(_VF.lstm, layer, (0, 2, 3, 1))
+        y, states = fused(_VF.lstm, layer, LSTM_GATES)
     else:
         # As in ONNX Runtime, the clip bounds the gates; the cell goes to h as it is.
         clips = (clip, clip, None)

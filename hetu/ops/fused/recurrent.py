@@ -6,27 +6,25 @@ import torch
 
 from hetu.ops import native
 from hetu.ops.kinds import Any, Tensor
+from hetu.ops.recurrent import LSTM_GATES, goes_backward
 from hetu.ops.registry import FUSED, op
-
-_GATES = (0, 2, 3, 1)
-"""ONNX's gates, which are input, output, forget and cell, in torch's order."""
 
 
 @op("PackLSTM", domain=FUSED)
 def pack_lstm(
-    w: Tensor, r: Tensor, b: Tensor | None = None, *, side: int, is_reversed: bool
+    w: Tensor, r: Tensor, b: Tensor | None = None, *, side: int, direction: str
 ) -> tuple[Any, Any, Tensor, Tensor]:
     """The weights of one direction, the one numbered `side`, as `LSTM` wants them."""
     rows = r.shape[-2]
     b_w, b_r = [r.new_zeros(rows)] * 2 if b is None else b[side].split(rows)
     matrices = _in_order(w[side]), _in_order(r[side])
-    packed_w, packed_r = native.pack_lstm(*matrices, is_reversed)
+    packed_w, packed_r = native.pack_lstm(*matrices, goes_backward(direction, side))
     return packed_w, packed_r, _in_order(b_w), _in_order(b_r)
 
 
 def _in_order(tensor: Tensor) -> Tensor:
     gates = tensor.chunk(4)
-    return torch.cat([gates[gate] for gate in _GATES])
+    return torch.cat([gates[gate] for gate in LSTM_GATES])
 
 
 @op("LSTM", domain=FUSED)
@@ -38,9 +36,7 @@ def lstm(
     shape = len(sides), x.shape[1], len(weights[2]) // 4
     h, c = (x.new_zeros(shape) if s is None else s for s in (initial_h, initial_c))
     results = [
-        native.lstm(
-            x, h[i : i + 1], c[i : i + 1], given, is_reversed=direction == "reverse" or i == 1
-        )
+        native.lstm(x, h[i : i + 1], c[i : i + 1], given, goes_backward(direction, i))
         for i, given in enumerate(sides)
     ]
     outputs, *states = zip(*results, strict=True)

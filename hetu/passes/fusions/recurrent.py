@@ -1,7 +1,5 @@
 """Recurrent layers: weights packed once."""
 
-from collections.abc import Sequence
-
 from hetu.ir import Node, Value
 from hetu.passes.build import make_with
 from hetu.passes.facts import argument, constant_array, is_onnx
@@ -35,17 +33,15 @@ def lstm(node: Node, site: Site) -> Outcome:
         return "its sequences have lengths"
     direction = argument(node, "direction")
     sides = range(2 if direction == "bidirectional" else 1)
-    packing = [_packing(inputs[1:4], side, direction) for side in sides]
+    packing = [
+        make_with("PackLSTM", inputs[1:4], [None] * 4, {"side": side, "direction": direction})
+        for side in sides
+    ]
     weights = [output for each in packing for output in each.outputs]
     given = {"direction": direction}
     likes = (*node.outputs, None, None)[:3]
     fresh = make_with("LSTM", [x, hidden, cell, *weights], likes, given)
     return Replacement([*packing, fresh], fresh.outputs)
-
-
-def _packing(weights: Sequence[Value | None], side: int, direction: str) -> Node:
-    given = {"side": side, "is_reversed": direction == "reverse" or side == 1}
-    return make_with("PackLSTM", weights, [None] * 4, given)
 
 
 def _fits(node: Node, shape: tuple[int, ...], site: Site) -> bool:
