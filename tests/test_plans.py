@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import hetu as ht
+from hetu.ops import native
 from hetu.runtime.plan import MAX_PLANS
 
 SIZE = 256
@@ -106,6 +107,23 @@ def test_plans_share_prepared_weights() -> None:
     (plans,) = executor.subexecutor["default"]._plans.values()
     held = [plan.preparation.tensors for plan in plans._by_shapes.values()]
     assert len(held) == 3 and len({id(tensor) for (tensor,) in held}) == 1
+
+
+def test_convolutions_have_the_form_that_is_best_for_each_shape() -> None:
+    """oneDNN can take tenfold on weights in another form; plans that want the same share it."""
+    w = np.random.default_rng(0).normal(size=(64, 1024, 1, 1)).astype(np.float32)
+    x = ht.Variable(name="x", dtype="float32")
+    executor = ht.Executor([ht.op.Conv(x, ht.Variable(name="w", value=w))])
+    shapes = [(batch, 1024, size, size) for batch in (1, 2, 9) for size in (1, 7, 14)]
+    for shape in shapes:
+        executor.run(feed_dict={x: np.zeros(shape, np.float32)})
+    (plans,) = executor.subexecutor["default"]._plans.values()
+    held = [plan.preparation.tensors[0] for plan in plans._by_shapes.values()]
+    forms = [native.packed_form(tensor) for tensor in held]
+    plain = (0, 0), (1, 1), (1, 1), 1
+    packed = [native.pack_convolution(torch.from_numpy(w), *plain, shape) for shape in shapes]
+    assert forms == [native.packed_form(tensor) for tensor in packed]
+    assert len({id(tensor) for tensor in held}) == len(set(forms)) < len(shapes)
 
 
 def test_long_chains_of_weights() -> None:

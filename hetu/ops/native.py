@@ -198,6 +198,14 @@ def pack_convolution(
     )
 
 
+def packed_form(tensor: Any) -> bytes | None:
+    """What tells the order in memory of a packed weight; None for what is not packed."""
+    form = getattr(_ONEDNN, "_get_mkldnn_serialized_md", None)
+    if form is None or not isinstance(tensor, Tensor) or not tensor.is_mkldnn:
+        return None
+    return form(tensor).numpy().tobytes()
+
+
 def convolution(
     x: Tensor,
     weight: Tensor,

@@ -11,7 +11,9 @@ from weakref import WeakValueDictionary
 import torch
 
 from hetu.ir import Graph, Node, Tensor, Value
+from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.kinds import Context
+from hetu.ops.native import packed_form
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
@@ -67,6 +69,7 @@ class Preparer:
         self._store = store
         self._context = Context(training=False, device=device)
         self._known: WeakValueDictionary[_Key, _Content] = WeakValueDictionary()
+        self._packed: WeakValueDictionary[tuple[_Key, bytes], _Content] = WeakValueDictionary()
 
     def prepare(self, graph: Graph, hoists: bool) -> Preparation:
         """Take what variables alone decide out of a graph if it `hoists`; else nothing."""
@@ -121,9 +124,20 @@ class Preparer:
     def _content(self, value: Value, work: "_Work") -> _Content:
         content = self._find(value, work)
         if content is None:
-            content = _Content(work.state(value), work.tensor(value))
+            content = self._shared(value, _Content(work.state(value), work.tensor(value)), work)
             self._known[work.key(value)] = content
         return content
+
+    def _shared(self, value: Value, content: _Content, work: "_Work") -> _Content:
+        """What was packed alike for other shapes, in place of an equal content."""
+        form = packed_form(content.tensor)
+        if form is None:
+            return content
+        place = work.meaning(value), form
+        known = self._packed.get(place)
+        if known is None or not is_same(known.state, content.state):
+            self._packed[place] = known = content
+        return known
 
 
 class _Work:
@@ -188,14 +202,21 @@ class _Work:
     def key(self, value: Value) -> _Key:
         """What equal values have in common: a digest of how they are computed."""
         if value not in self._keys:
-            description = repr(self._description(value)).encode()
-            self._keys[value] = blake2b(description, digest_size=16).digest()
+            self._keys[value] = _digest(self._description(value))
         return self._keys[value]
 
-    def _description(self, value: Value) -> tuple[object, ...]:
+    def meaning(self, value: Value) -> _Key:
+        """What values have in common that differ at most in the form that they are packed in."""
+        return _digest(self._description(value, frozenset({LIKE_SHAPE})))
+
+    def _description(
+        self, value: Value, without: frozenset[str] = frozenset()
+    ) -> tuple[object, ...]:
         node = value.node
         if node is not None:
-            attributes = sorted((name, repr(a.value)) for name, a in node.attributes.items())
+            attributes = sorted(
+                (name, repr(a.value)) for name, a in node.attributes.items() if name not in without
+            )
             inputs = [None if v is None else self.key(v) for v in node.inputs]
             return node.domain, node.op_type, node.version, value.index, attributes, inputs
         if value in self._positions:
@@ -221,6 +242,10 @@ class _Work:
                 self._uses[value] -= 1
                 if not self._uses[value]:
                     self._contents.pop(value, None)
+
+
+def _digest(description: tuple[object, ...]) -> _Key:
+    return blake2b(repr(description).encode(), digest_size=16).digest()
 
 
 def _bytes(tensor: torch.Tensor) -> int:

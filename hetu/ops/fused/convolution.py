@@ -5,6 +5,9 @@ from hetu.ops.kinds import Any, Floats, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 from hetu.ops.windows import pad
 
+LIKE_SHAPE = "like_shape"
+"""The attribute with the shape that a packed weight is best for; it changes nothing else."""
+
 
 @op("PackConv", domain=FUSED)
 def pack_conv(

@@ -2,6 +2,7 @@
 
 from hetu.ir import Node, Value
 from hetu.ops import windows
+from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.windows import Windows
 from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
@@ -32,10 +33,8 @@ def convolution(node: Node, site: Site) -> Outcome:
         "group": argument(node, "group"),
     }  # fmt: skip
     if shape is not None:
-        # of one image: the order of the weights is that for more, and one copy serves all
-        sizes = (n - 2 * p for n, p in zip(placed.padded, pads, strict=True))
-        shape = (1, shape[1], *sizes)
-    layout = {**geometry, "packs": site.facts.copies_weights, "like_shape": shape}
+        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
+    layout = {**geometry, "packs": site.facts.copies_weights, LIKE_SHAPE: shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
     fresh = make_fused("Conv", inputs, node.outputs[0], {**geometry, "before": before})
