@@ -18,10 +18,11 @@ from hetu.passes.merge import merge
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
+from hetu.runtime.meta import META
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
 from hetu.runtime.prepared import Preparation, Preparer
-from hetu.runtime.specialize import META, Like, empty, specialize
+from hetu.runtime.specialize import Like, empty, specialize
 from hetu.types import TensorType
 
 MAX_COPIED_BYTES = 1 << 30

@@ -17,9 +17,8 @@ from hetu.passes.build import constant
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.runtime.bind import find_kernel, is_constant
 from hetu.runtime.evaluate import evaluate
+from hetu.runtime.meta import META, MetaMode
 from hetu.types import TensorType, dtype
-
-META = torch.device("meta")
 
 Like = tuple[tuple[int, ...], torch.dtype]
 """Shape and type of a tensor."""
@@ -134,7 +133,8 @@ def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[A
     if any(value not in known and not is_constant(value) for value in dependencies(node)):
         return None
     try:
-        return evaluate(node, known, context)
+        with MetaMode():
+            return evaluate(node, known, context)
     except Exception:  # the values, which are not there, decide
         return None
 

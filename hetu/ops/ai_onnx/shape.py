@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from hetu.errors import ModelError, UsageError, show
@@ -127,7 +128,7 @@ def split_1(
 
 @op("Expand", since=8)
 def expand(input: Tensor, shape: Ints) -> Tensor:
-    return input.expand(torch.broadcast_shapes(input.shape, shape))
+    return input.expand(np.broadcast_shapes(input.shape, shape))
 
 
 @op("Tile", since=6)

@@ -1,0 +1,69 @@
+"""Operators that compute element by element, and those that make tensors of a given shape."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hetu.runtime.meta.rules import META, broadcast, made, rule
+
+
+@rule(
+    "__lshift__", "__rshift__", "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "ceil", "clamp", "floor", "fmod", "maximum", "minimum", "mul", "neg",
+    "remainder", "round", "rsub", "sign", "sub",
+)  # fmt: skip
+def _keeping(*args: Any, **options: Any) -> Tensor | None:
+    """Element by element, in the type of the tensors."""
+    tensors = [a for a in args if isinstance(a, Tensor)]
+    dtype = tensors[0].dtype
+    if any(tensor.dtype is not dtype for tensor in tensors):
+        return None
+    numbers = [a for a in (*args, *options.values()) if isinstance(a, int | float | complex)]
+    kept = float | int if dtype.is_floating_point else bool if dtype is torch.bool else int
+    is_kept = dtype.is_complex or all(isinstance(number, kept) for number in numbers)
+    return made(broadcast(*tensors), dtype) if is_kept else None
+
+
+@rule(
+    "_prelu_kernel", "acos", "acosh", "asin", "asinh", "atan", "atanh", "celu", "cos", "cosh",
+    "div", "elu", "erf", "exp", "expm1", "gelu", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "log", "log1p", "mish", "pow", "reciprocal", "relu", "relu6", "rsqrt",
+    "sigmoid", "silu", "sin", "sinh", "softplus", "sqrt", "square", "tan", "tanh",
+)  # fmt: skip
+def _floating(*args: Any, **options: Any) -> Tensor | None:
+    """Element by element, on floating-point numbers."""
+    return _keeping(*args) if args[0].is_floating_point() else None
+
+
+@rule(
+    "eq", "ge", "gt", "isfinite", "isinf", "isnan", "le", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "lt", "ne",
+)  # fmt: skip
+def _truth(*args: Any) -> Tensor:
+    return made(broadcast(*args), torch.bool)
+
+
+@rule("where")
+def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor | None:
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dtype is not y.dtype:
+        return None
+    return made(broadcast(condition, x, y), x.dtype)
+
+
+@rule("_softmax", "_log_softmax", "clone", "empty_like", "ones_like", "zeros_like", "full_like")
+def _like(x: Tensor, *args: Any, dtype: torch.dtype | None = None, **options: Any) -> Tensor | None:
+    is_plain = options.get("layout") in (None, torch.strided) and options.get("device") is None
+    return made(x.shape, dtype or x.dtype) if is_plain and True not in args else None
+
+
+@rule("_to_copy")
+def _to_copy(x: Tensor, *, dtype: torch.dtype | None = None, **options: Any) -> Tensor | None:
+    return None if options.get("device") not in (None, META) else made(x.shape, dtype or x.dtype)
+
+
+@rule("new_empty", "new_full", "new_ones", "new_zeros")
+def _new(
+    x: Tensor, size: Any, *args: Any, dtype: torch.dtype | None = None, **options: Any
+) -> Tensor | None:
+    return made(size, dtype or x.dtype) if options.get("device") in (None, META) else None
