@@ -91,3 +91,28 @@ def test_weights_are_in_memory_once(layers: int, size: int, tmp_path: Path) -> N
     (expected,) = session.run(None, {"h0": np.ones((1, size), np.float32)})
     scale = np.abs(expected).max()
     np.testing.assert_allclose(np.load(tmp_path / "result.npy"), expected, atol=1e-4 * scale)
+
+
+LOADED = """
+import resource, sys
+import hetu as ht
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+before = peak()
+model = ht.onnx.load_onnx(sys.argv[1])
+print(peak() - before)
+"""
+
+
+def test_weights_inside_of_the_model_file_are_in_memory_once(tmp_path: Path) -> None:
+    layers, size = 9, 2048
+    model = onnx.load(write_chain(tmp_path, layers, size))
+    path = tmp_path / "inside.onnx"
+    onnx.save(model, path)
+    del model
+    child = subprocess.run(
+        [sys.executable, "-c", LOADED, str(path)], capture_output=True, text=True, check=True
+    )
+    assert int(child.stdout) <= 1.15 * 4 * layers * size * size

@@ -1,7 +1,9 @@
 """Import: an ONNX model becomes a graph that runs, trains and can be exported again."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,15 @@ from hetu.ir import Model
 from hetu.onnx.bodies import SchemaBodies, read_functions
 from hetu.onnx.external import ExternalReader, external_size, tensors_in
 from hetu.onnx.importer import GraphReader
-from hetu.onnx.proto import ReadExternal, copies, read_metadata, read_tensor, write_tensor
+from hetu.onnx.in_file import InFile, without_large_data
+from hetu.onnx.proto import (
+    ReadExternal,
+    check_texts,
+    copies,
+    read_metadata,
+    read_tensor,
+    write_tensor,
+)
 from hetu.onnx.roles import Trainable, find_roles
 from hetu.passes.missing import check_operators
 from hetu.progress import Progress
@@ -79,9 +89,16 @@ def load_onnx(
     uses operators that hetu does not have, and `ExternalDataError`. Unless `strict`, nodes of such
     operators stay in the graph: all that does not need them runs, and the whole is exported.
     """
-    proto, folder = read_proto(source)
-    with Progress("reading", external_size(proto)) as progress:
-        model = _read(proto, ExternalReader(folder, progress), trainable)
+    with _opened(source) as (proto, folder, in_file):
+        size = external_size(proto) + (in_file.nbytes if in_file else 0)
+        with Progress("reading", size) as progress:
+            external = ExternalReader(folder, progress)
+            read = in_file.reader(external, progress) if in_file else external
+            try:
+                model = _read(proto, read, trainable)
+            except TypeError:
+                check_texts(proto)
+                raise
     assert model.graph is not None
     if strict:
         check_operators(model.graph, "; load_onnx(..., strict=False) loads a model that lacks some")
@@ -114,6 +131,17 @@ def _read(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
     return model
 
 
+@contextmanager
+def _opened(source: ModelSource) -> Iterator[tuple[onnx.ModelProto, Path | None, InFile | None]]:
+    """A model, the folder of its external data, and what stays in its file until it is read."""
+    if not isinstance(source, str | os.PathLike):
+        yield *read_proto(source), None
+        return
+    with _open(source) as file:
+        data, in_file = without_large_data(file) or (file.readall(), None)
+        yield _parsed(data, show(os.fspath(source))), Path(source).parent, in_file
+
+
 def read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
     """The model as it is written, and the folder of its external data, where it has one.
 
@@ -121,24 +149,29 @@ def read_proto(source: ModelSource) -> tuple[onnx.ModelProto, Path | None]:
     """
     if isinstance(source, onnx.ModelProto):
         return source, None
-    folder = None
     if isinstance(source, bytes | bytearray | memoryview):
-        what, data = "the bytes given", bytes(source)
-    elif isinstance(source, str | os.PathLike):
-        folder, what = Path(source).parent, show(os.fspath(source))
-        try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise UsageError(f"cannot read {what}: {error.strerror}") from error
-    else:
-        what, data = "the file given", source.read()
+        return _parsed(bytes(source), "the bytes given"), None
+    if not isinstance(source, str | os.PathLike):
+        return _parsed(source.read(), "the file given"), None
+    with _open(source) as file:
+        return _parsed(file.readall(), show(os.fspath(source))), Path(source).parent
+
+
+def _open(path: str | os.PathLike[str]) -> FileIO:
+    try:
+        return FileIO(os.fspath(path))
+    except OSError as error:
+        raise UsageError(f"cannot read {show(os.fspath(path))}: {error.strerror}") from error
+
+
+def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     try:
         proto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise ModelError(f"{what} is no ONNX model, or is cut off: {error}") from error
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(f"{what} is no ONNX model: it holds no graph or no ir_version")
-    return proto, folder
+    return proto
 
 
 def _training_info(proto: onnx.ModelProto, external: ReadExternal) -> tuple[Any, ...]:

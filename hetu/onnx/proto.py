@@ -8,11 +8,12 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from hetu.errors import ModelError, UsageError, show
 from hetu.ir import Attribute, SparseTensor, Tensor
-from hetu.onnx.raw import raw_pieces, raw_size, read_raw
+from hetu.onnx.raw import check_raw_size, raw_pieces, read_raw
 from hetu.types import (
     STRING,
     AttributeKind,
@@ -146,6 +147,18 @@ def _write_tensor_type(tensor_type: TensorType, proto: Any) -> None:
         fill(target, denotation=denotation)
 
 
+def check_texts(proto: Message) -> None:
+    """Raise `ModelError` where a text, at any depth, is no UTF-8: protobuf gives it as bytes."""
+    pending = [proto]
+    while pending:
+        for field, content in pending.pop().ListFields():
+            parts = content if field.is_repeated else [content]
+            if field.type == field.TYPE_MESSAGE:
+                pending.extend(parts)
+            elif field.type == field.TYPE_STRING and any(isinstance(p, bytes) for p in parts):
+                raise ModelError(f"{field.full_name} is no UTF-8: {show(repr(content))}")
+
+
 # Tensors ----------------------------------------------------------------------------------------
 
 
@@ -155,14 +168,14 @@ def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
         array = _read_array(proto, read_dtype(proto.data_type), read_external)
     except (ModelError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"tensor {show(proto.name)}: {error}") from error
-    external = proto.data_location == onnx.TensorProto.EXTERNAL
+    is_apart = proto.data_location == onnx.TensorProto.EXTERNAL
     return Tensor(
         array,
         proto.name,
         proto.doc_string,
         read_metadata(proto.metadata_props),
-        packed=external or proto.HasField("raw_data"),
-        external=external,
+        packed=is_apart or proto.HasField("raw_data"),
+        external=is_apart and bool(proto.external_data),
     )
 
 
@@ -179,9 +192,8 @@ def _read_array(proto: onnx.TensorProto, element: DType, read_external: ReadExte
         return np.array(texts, dtype=object).reshape(shape)
     if not proto.HasField("raw_data"):
         return numpy_helper.to_array(proto)
-    data, size = proto.raw_data, raw_size(shape, element)
-    if len(data) != size:
-        raise ValueError(f"{len(data)} bytes given, {list(shape)} of {element} takes {size}")
+    data = proto.raw_data
+    check_raw_size(len(data), shape, element)
     return read_raw(BytesIO(data), element, shape)
 
 

@@ -19,6 +19,13 @@ def raw_size(shape: Iterable[int], element: DType) -> int:
     return (math.prod(shape) * element.bits + 7) // 8
 
 
+def check_raw_size(size: int, shape: Iterable[int], element: DType) -> None:
+    """Raise `ValueError` where so many bytes are not what a tensor takes."""
+    if size != raw_size(shape, element):
+        takes = raw_size(shape, element)
+        raise ValueError(f"{size} bytes given, {list(shape)} of {element} takes {takes}")
+
+
 def read_raw(
     file: Any,
     element: DType,

@@ -1,0 +1,222 @@
+"""Reads a model file whose large tensors stay in the file until each is read into its array.
+
+protobuf would have all of them in memory twice: in the file's bytes and in the message.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+
+import numpy as np
+import onnx
+
+from hetu.onnx.proto import ReadExternal
+from hetu.onnx.raw import check_raw_size, read_raw
+from hetu.progress import Progress
+from hetu.types import STRING, DType
+
+LARGE = 1 << 16
+"""Bytes from which on a tensor's data stays in the file."""
+
+_GRAPH, _INITIALIZER = 7, 5
+_NAME, _RAW_DATA, _DATA_LOCATION = 8, 9, 14
+"""Numbers of the fields of ModelProto, GraphProto and TensorProto."""
+
+_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_IS_EXTERNAL = bytes([_DATA_LOCATION << 3 | _VARINT, onnx.TensorProto.EXTERNAL])
+
+Places = dict[str, tuple[int, int]]
+"""Where the data of a tensor is: offset and length, by the tensor's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFile:
+    """The data that stayed in an open model file."""
+
+    file: FileIO
+    places: Places
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all tensors."""
+        return sum(length for _, length in self.places.values())
+
+    def reader(self, external: ReadExternal, progress: Progress) -> ReadExternal:
+        """Reads these tensors' arrays, and leaves all others to `external`.
+
+        It raises `ValueError` where the data of one does not fit its type and shape.
+        """
+
+        def read(proto: onnx.TensorProto, element: DType) -> np.ndarray:
+            if proto.external_data or proto.name not in self.places:
+                return external(proto, element)
+            offset, length = self.places[proto.name]
+            if element is STRING:
+                raise ValueError("strings have no raw data")
+            check_raw_size(length, proto.dims, element)
+            self.file.seek(offset)
+            return read_raw(self.file, element, tuple(proto.dims), progress.advance)
+
+        return read
+
+
+def without_large_data(file: FileIO) -> tuple[bytes, InFile] | None:
+    """A model without the data of its large initializers, and that data.
+
+    These initializers are marked as external, with no location. None where there are none, or where
+    the file is not written as models are: protobuf, which reads it from its start, tells then
+    whether it is a model at all.
+    """
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode) or status.st_size < LARGE:
+        return None
+    try:
+        parts, places = _strip_model(_Source(file, status.st_size))
+    except (_UnusualError, EOFError):
+        places = {}
+    if places:
+        return b"".join(parts), InFile(file, places)
+    file.seek(0)
+    return None
+
+
+class _UnusualError(Exception):
+    """The file is no message of the wire format, or one that nothing writes."""
+
+
+class _Source:
+    """Bytes of a file by position, read in blocks, so that headers cost no system call each."""
+
+    _BLOCK = 1 << 16
+
+    def __init__(self, file: FileIO, size: int) -> None:
+        self.size = size
+        self._file = file
+        self._begin = 0
+        self._block = b""
+
+    def byte(self, position: int) -> int:
+        index = position - self._begin
+        if not 0 <= index < len(self._block):
+            self._file.seek(position)
+            self._begin, index = position, 0
+            self._block = self._file.read(self._BLOCK)
+            if not self._block:
+                raise EOFError
+        return self._block[index]
+
+    def bytes(self, begin: int, end: int) -> bytes:
+        self._file.seek(begin)
+        data = bytearray(end - begin)
+        target = memoryview(data)
+        while target:
+            count = self._file.readinto(target)
+            if not count:
+                raise EOFError
+            target = target[count:]
+        return bytes(data)
+
+    def varint(self, position: int) -> tuple[int, int]:
+        """A number, and the position after it."""
+        number = shift = 0
+        while shift < 64:
+            byte = self.byte(position)
+            number |= (byte & 127) << shift
+            position += 1
+            if byte < 128:
+                return number, position
+            shift += 7
+        raise _UnusualError
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a message: its tag starts at `begin`, its content at `content`."""
+
+    number: int
+    kind: int
+    begin: int
+    content: int
+    end: int
+
+
+def _fields(source: _Source, begin: int, end: int) -> Iterator[_Field]:
+    """The fields of the message that lies between two positions."""
+    position = begin
+    while position < end:
+        tag, content = source.varint(position)
+        number, kind = tag >> 3, tag & 7
+        if kind == _DELIMITED:
+            length, content = source.varint(content)
+            after = content + length
+        elif kind == _VARINT:
+            after = source.varint(content)[1]
+        elif kind in (_FIXED64, _FIXED32):
+            after = content + (8 if kind == _FIXED64 else 4)
+        else:
+            raise _UnusualError
+        if after > end:
+            raise _UnusualError
+        yield _Field(number, kind, position, content, after)
+        position = after
+
+
+def _strip_model(source: _Source) -> tuple[list[bytes], Places]:
+    places: Places = {}
+    parts: list[bytes] = []
+    for field in _fields(source, 0, source.size):
+        if field.number == _GRAPH and field.kind == _DELIMITED:
+            parts.append(_message(_GRAPH, _strip_graph(source, field, places)))
+        else:
+            parts.append(source.bytes(field.begin, field.end))
+    return parts, places
+
+
+def _strip_graph(source: _Source, graph: _Field, places: Places) -> bytes:
+    parts: list[bytes] = []
+    kept = graph.content
+    for field in _fields(source, graph.content, graph.end):
+        is_large = field.end - field.content >= LARGE
+        if field.number != _INITIALIZER or field.kind != _DELIMITED or not is_large:
+            continue
+        tensor = _strip_tensor(source, field, places)
+        if tensor is not None:
+            parts += [source.bytes(kept, field.begin), _message(_INITIALIZER, tensor)]
+            kept = field.end
+    return b"".join([*parts, source.bytes(kept, graph.end)])
+
+
+def _strip_tensor(source: _Source, tensor: _Field, places: Places) -> bytes | None:
+    """A tensor without its data; None where that is not one large piece, or has no name."""
+    fields = list(_fields(source, tensor.content, tensor.end))
+    data = [field for field in fields if field.number == _RAW_DATA and field.kind == _DELIMITED]
+    names = [field for field in fields if field.number == _NAME]
+    is_external = any(field.number == _DATA_LOCATION for field in fields)
+    if len(data) != 1 or len(names) != 1 or is_external:
+        return None
+    if data[0].end - data[0].content < LARGE:
+        return None
+    try:
+        name = source.bytes(names[0].content, names[0].end).decode()
+    except UnicodeDecodeError:
+        return None
+    if name in places:
+        raise _UnusualError
+    places[name] = data[0].content, data[0].end - data[0].content
+    rest = [source.bytes(field.begin, field.end) for field in fields if field is not data[0]]
+    return b"".join([*rest, _IS_EXTERNAL])
+
+
+def _message(number: int, content: bytes) -> bytes:
+    """A message as a field of another."""
+    return _varint(number << 3 | _DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    data = bytearray()
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*data, number])
