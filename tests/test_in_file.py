@@ -23,6 +23,11 @@ WEIGHTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def small_files_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_file, "LARGE_FILE", 0)
+
+
 def model(*extra: TensorProto, **weights: np.ndarray) -> onnx.ModelProto:
     """A model whose outputs are its weights."""
     tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -17,14 +18,20 @@ from hetu.onnx.raw import check_raw_size, read_raw
 from hetu.progress import Progress
 from hetu.types import STRING, DType
 
+LARGE_FILE = 1 << 22
+"""Bytes of a file from which on it is looked through, which takes time for each node."""
+
 LARGE = 1 << 16
-"""Bytes from which on a tensor's data stays in the file."""
+"""Bytes from which on a tensor's data stays in such a file."""
 
 _GRAPH, _INITIALIZER = 7, 5
 _NAME, _RAW_DATA, _DATA_LOCATION = 8, 9, 14
 """Numbers of the fields of ModelProto, GraphProto and TensorProto."""
 
-_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_VARINT, _DELIMITED = 0, 2
+_SIZES = {1: 8, 5: 4}
+"""The kinds of fields, and the sizes of those that have one size."""
+
 _IS_EXTERNAL = bytes([_DATA_LOCATION << 3 | _VARINT, onnx.TensorProto.EXTERNAL])
 
 Places = dict[str, tuple[int, int]]
@@ -70,7 +77,7 @@ def without_large_data(file: FileIO) -> tuple[bytes, InFile] | None:
     whether it is a model at all.
     """
     status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode) or status.st_size < LARGE:
+    if not stat.S_ISREG(status.st_mode) or status.st_size < LARGE_FILE:
         return None
     try:
         parts, places = _strip_model(_Source(file, status.st_size))
@@ -90,6 +97,8 @@ class _Source:
     """Bytes of a file by position, read in blocks, so that headers cost no system call each."""
 
     _BLOCK = 1 << 16
+    _HEADER = 20
+    """The longest tag and length."""
 
     def __init__(self, file: FileIO, size: int) -> None:
         self.size = size
@@ -97,17 +106,17 @@ class _Source:
         self._begin = 0
         self._block = b""
 
-    def byte(self, position: int) -> int:
+    def header(self, position: int) -> bytes:
+        """What a field at a position starts with, and maybe less than that at the file's end."""
         index = position - self._begin
-        if not 0 <= index < len(self._block):
+        if not 0 <= index <= len(self._block) - self._HEADER:
             self._file.seek(position)
             self._begin, index = position, 0
             self._block = self._file.read(self._BLOCK)
-            if not self._block:
-                raise EOFError
-        return self._block[index]
+        return self._block[index : index + self._HEADER]
 
-    def bytes(self, begin: int, end: int) -> bytes:
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes between two positions."""
         self._file.seek(begin)
         data = bytearray(end - begin)
         target = memoryview(data)
@@ -118,21 +127,8 @@ class _Source:
             target = target[count:]
         return bytes(data)
 
-    def varint(self, position: int) -> tuple[int, int]:
-        """A number, and the position after it."""
-        number = shift = 0
-        while shift < 64:
-            byte = self.byte(position)
-            number |= (byte & 127) << shift
-            position += 1
-            if byte < 128:
-                return number, position
-            shift += 7
-        raise _UnusualError
 
-
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     """A field of a message: its tag starts at `begin`, its content at `content`."""
 
     number: int
@@ -146,21 +142,34 @@ def _fields(source: _Source, begin: int, end: int) -> Iterator[_Field]:
     """The fields of the message that lies between two positions."""
     position = begin
     while position < end:
-        tag, content = source.varint(position)
-        number, kind = tag >> 3, tag & 7
+        header = source.header(position)
+        tag, size = _varint(header, 0)
+        kind = tag & 7
+        length = _SIZES.get(kind, 0)
         if kind == _DELIMITED:
-            length, content = source.varint(content)
-            after = content + length
+            length, size = _varint(header, size)
         elif kind == _VARINT:
-            after = source.varint(content)[1]
-        elif kind in (_FIXED64, _FIXED32):
-            after = content + (8 if kind == _FIXED64 else 4)
-        else:
+            size = _varint(header, size)[1]
+        elif not length:
             raise _UnusualError
+        content = position + size
+        after = content + length
         if after > end:
             raise _UnusualError
-        yield _Field(number, kind, position, content, after)
+        yield _Field(tag >> 3, kind, position, content, after)
         position = after
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A number, and the position after it."""
+    number = shift = 0
+    for index in range(position, len(data)):
+        byte = data[index]
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, index + 1
+        shift += 7
+    raise _UnusualError
 
 
 def _strip_model(source: _Source) -> tuple[list[bytes], Places]:
@@ -170,7 +179,7 @@ def _strip_model(source: _Source) -> tuple[list[bytes], Places]:
         if field.number == _GRAPH and field.kind == _DELIMITED:
             parts.append(_message(_GRAPH, _strip_graph(source, field, places)))
         else:
-            parts.append(source.bytes(field.begin, field.end))
+            parts.append(source.read(field.begin, field.end))
     return parts, places
 
 
@@ -183,9 +192,9 @@ def _strip_graph(source: _Source, graph: _Field, places: Places) -> bytes:
             continue
         tensor = _strip_tensor(source, field, places)
         if tensor is not None:
-            parts += [source.bytes(kept, field.begin), _message(_INITIALIZER, tensor)]
+            parts += [source.read(kept, field.begin), _message(_INITIALIZER, tensor)]
             kept = field.end
-    return b"".join([*parts, source.bytes(kept, graph.end)])
+    return b"".join([*parts, source.read(kept, graph.end)])
 
 
 def _strip_tensor(source: _Source, tensor: _Field, places: Places) -> bytes | None:
@@ -199,22 +208,22 @@ def _strip_tensor(source: _Source, tensor: _Field, places: Places) -> bytes | No
     if data[0].end - data[0].content < LARGE:
         return None
     try:
-        name = source.bytes(names[0].content, names[0].end).decode()
+        name = source.read(names[0].content, names[0].end).decode()
     except UnicodeDecodeError:
         return None
     if name in places:
         raise _UnusualError
     places[name] = data[0].content, data[0].end - data[0].content
-    rest = [source.bytes(field.begin, field.end) for field in fields if field is not data[0]]
+    rest = [source.read(field.begin, field.end) for field in fields if field is not data[0]]
     return b"".join([*rest, _IS_EXTERNAL])
 
 
 def _message(number: int, content: bytes) -> bytes:
     """A message as a field of another."""
-    return _varint(number << 3 | _DELIMITED) + _varint(len(content)) + content
+    return _as_varint(number << 3 | _DELIMITED) + _as_varint(len(content)) + content
 
 
-def _varint(number: int) -> bytes:
+def _as_varint(number: int) -> bytes:
     data = bytearray()
     while number > 127:
         data.append(number & 127 | 128)
