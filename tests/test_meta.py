@@ -102,6 +102,7 @@ INTEGERS: dict[str, Callable[[Tensor], Any]] = {
     "mixed": lambda x: x * x.to(torch.float32),
     "compare": lambda x: x > 1,
     "bits": lambda x: x & 1,
+    "complex": lambda x: x.to(torch.complex64).abs(),
     "truth": lambda x: (x > 0) * True,
     "truth and a number": lambda x: (x > 0) * 2,
 }
@@ -137,6 +138,8 @@ def test_integers(function: Callable[[Tensor], Any]) -> None:
     ("function", "shapes"),
     [
         (torch.add, [(2, 3), (2, 4)]),
+        (lambda x: -(x > 0), [(2, 3)]),
+        (lambda x: F.max_pool2d(x, 2, 1, 1), [(1, 3, 0, 4)]),
         (torch.mm, [(2, 3), (4, 5)]),
         (torch.bmm, [(2, 3, 4), (3, 4, 5)]),
         (F.conv2d, [(1, 3, 4, 4), (2, 2, 1, 1)]),

@@ -90,9 +90,7 @@ class SchemaBodies:
         self._external = external
 
     def find(self, node: onnx.NodeProto, version: int) -> Function | None:
-        """What a node runs, or None where a kernel does it or nothing can."""
-        if find(node.domain, node.op_type, version) is not None:
-            return None
+        """What a node that no kernel does runs, or None where nothing can."""
         types = self._types if _wants_types(node, version) else {}
         proto = _schema_function(node, version, types, version)
         if proto is None:

@@ -30,6 +30,7 @@ from hetu.onnx.proto import (
     read_type,
 )
 from hetu.onnx.roles import Role
+from hetu.ops.registry import find
 from hetu.types import short_domain
 
 FunctionKey = tuple[str, str, str]
@@ -109,7 +110,7 @@ class GraphReader:
         version = self._version(proto)
         node = Node(
             proto.op_type,
-            tuple([find_value(name, scopes) if name else None for name in proto.input]),
+            tuple([find_value(name, scopes) if name else None for name in proto.input[:]]),
             {a.name: self._attribute(a, scopes) for a in proto.attribute},
             domain=proto.domain,
             version=version,
@@ -124,7 +125,7 @@ class GraphReader:
             self._define(name, scopes[-1], described.get(name), node=node, index=index)
             if name
             else None
-            for index, name in enumerate(proto.output)
+            for index, name in enumerate(proto.output[:])
         ]
         return add_outputs(node, outputs)
 
@@ -141,7 +142,10 @@ class GraphReader:
         self, proto: onnx.NodeProto, version: int, scopes: Sequence[Scope]
     ) -> Function | None:
         """What a node runs where no kernel does it."""
-        local = self._functions.get((proto.domain, proto.op_type, proto.overload))
+        domain, op_type = proto.domain, proto.op_type
+        local = self._functions.get((domain, op_type, proto.overload))
+        if local is None and find(domain, op_type, version) is not None:
+            return None
         if local is not None and len(proto.input) > len(local.body.inputs):
             raise ModelError(
                 f"{proto.op_type} {show(proto.name)} has {len(proto.input)} inputs, the model's "

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
@@ -48,8 +49,12 @@ class LoadedModel:
         self.inputs: dict[str, Value] = _by_name(v for v in graph.inputs if v.data is None)
         self.outputs: dict[str, Value] = _by_name(graph.outputs)
         self.variables: dict[str, Value] = _by_name(graph.initializers)
-        self._values = {**self.inputs, **self.variables}
-        self._values |= _by_name(v for node in graph.nodes for v in node.outputs if v is not None)
+
+    @cached_property
+    def _values(self) -> Mapping[str, Value]:
+        assert self.ir.graph is not None
+        made = (v for node in self.ir.graph.nodes for v in node.outputs if v is not None)
+        return {**self.inputs, **self.variables, **_by_name(made)}
 
     @property
     def opsets(self) -> Mapping[str, int]:

@@ -35,8 +35,9 @@ def _is_sorted(nodes: Sequence[onnx.NodeProto], scopes: Scopes) -> bool:
     made: set[str] = set()
     given: set[str] = set()
     for node in nodes:
-        given |= set(used_names(node) if node.attribute else node.input) - made
-        made.update(node.output)
+        names = used_names(node) if node.attribute else node.input[:]
+        given.update(name for name in names if name not in made)
+        made.update(node.output[:])
     given.discard("")
     return given.isdisjoint(made) and all(any(n in scope for scope in scopes) for n in given)
 

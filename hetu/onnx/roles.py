@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache, partial
 
 import onnx
 
@@ -126,35 +127,39 @@ class _Scan:
         self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str], opsets: Mapping[str, int]
     ) -> set[str]:
         reached, ordered = set(outputs), list(nodes)
-        computed = _computed(ordered)
+        computed = cache(partial(_computed, ordered))
         for node in reversed(ordered):
             for graph in subgraphs(node) if node.attribute else ():
                 reached |= self.graph(graph, opsets)
-            if not reached.isdisjoint(node.output):
+            if not reached.isdisjoint(node.output[:]):
                 reached.update(self._passed_on(node, opsets, computed))
         return reached
 
     def _passed_on(
-        self, node: onnx.NodeProto, opsets: Mapping[str, int], computed: Collection[str]
+        self, node: onnx.NodeProto, opsets: Mapping[str, int], computed: Callable[[], set[str]]
     ) -> Iterator[str]:
         """The inputs that a gradient of a node's outputs goes on to.
 
         Running statistics are state; those that the graph computes are not.
         """
-        key = (node.domain, node.op_type, node.overload)
+        domain, op_type = node.domain, node.op_type
+        key = (domain, op_type, node.overload)
         if key in self._functions:
             parameters = zip(node.input, self._functions[key].input, strict=False)
             yield from (name for name, p in parameters if p in self._function(key))
             return
-        kernel = find(node.domain, node.op_type, opsets.get(node.domain, 1))
+        kernel = find(domain, op_type, opsets.get(domain, 1))
         if kernel is None:
             yield from (*node.input, *named_values(node))
             return
         has_gradient = _has_gradient(node, kernel)
-        for name, parameter in zip(node.input, kernel.parameters, strict=False):
+        if _takes_all_alike(kernel):
+            yield from node.input[:] if has_gradient else ()
+            return
+        for name, parameter in zip(node.input[:], kernel.parameters, strict=False):
             if parameter is None or parameter.kind in HOST_KINDS:
                 continue
-            is_state = parameter.name in kernel.buffers and name not in computed
+            is_state = parameter.name in kernel.buffers and name not in computed()
             if is_state or parameter.name in kernel.fixed:
                 self._state.add(name)
             elif has_gradient:
@@ -187,9 +192,17 @@ def _is_parameter(name: str, rank: int, notes: Iterable[onnx.StringStringEntryPr
     return rank > 0 and not is_computed and not _WRITTEN.fullmatch(name)
 
 
+@cache
+def _takes_all_alike(kernel: Kernel) -> bool:
+    """Whether no input is state or a setting: a gradient of the outputs goes on to all of them."""
+    parameters = [*kernel.inputs, *filter(None, [kernel.variadic])]
+    is_setting = any(parameter.kind in HOST_KINDS for parameter in parameters)
+    return not (is_setting or kernel.buffers or kernel.fixed)
+
+
 def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:
     """Whether some output of a node is one that gradients go through."""
-    for attribute in node.attribute:
+    for attribute in node.attribute if kernel.attributes else ():
         parameter = kernel.attributes.get(attribute.name)
         if parameter is not None and parameter.kind == "DType" and attribute.i:
             return attribute.i in _FLOAT_CODES

@@ -18,11 +18,12 @@ def missing_operators(graph: Graph) -> Mapping[str, int]:
         for node in (node for inner in nested_graphs(pending.pop()) for node in inner.nodes):
             function = called_function(node)
             if function is None:
-                missing[node.operator] += find(node.domain, node.op_type, node.version) is None
+                if find(node.domain, node.op_type, node.version) is None:
+                    missing[node.operator] += 1
             elif function not in entered:
                 entered.add(function)
                 pending.append(function.body)
-    return +missing
+    return missing
 
 
 def check_operators(graph: Graph, hint: str = "") -> None:

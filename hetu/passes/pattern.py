@@ -38,18 +38,11 @@ class Call:
     inputs: tuple["Term", ...]
     settings: Mapping[str, Anything] = field(default_factory=dict)
     name: str = ""
-    makers: tuple[frozenset[str], ...] = field(init=False)
+    outlines: Mapping[str, list["Outline"]] = field(init=False)
 
     def __post_init__(self) -> None:
         makers = filter(None, map(_makers, self.inputs))
-        object.__setattr__(self, "makers", tuple(makers))
-
-    def is_likely(self, node: Node | None) -> bool:
-        """Whether a node looks, at a glance, as if it could match: most do not."""
-        if node is None or node.op_type != self.op_type:
-            return False
-        made_by = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
-        return not any(makers.isdisjoint(made_by) for makers in self.makers)
+        object.__setattr__(self, "outlines", {self.op_type: [tuple(makers)]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +50,26 @@ class Either:
     """One of several forms; the first that matches counts."""
 
     terms: tuple["Term", ...]
+    outlines: Mapping[str, list["Outline"]] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        outlines: dict[str, list[Outline]] = {}
+        for term in self.terms:
+            for op_type, found in (_outlines(term) or {}).items():
+                outlines.setdefault(op_type, []).extend(found)
+        is_open = any(_outlines(term) is None for term in self.terms)
+        object.__setattr__(self, "outlines", None if is_open else outlines)
 
 
 Term = Any | Call | Either | float
+
+Outline = tuple[frozenset[str], ...]
+"""What is seen of a form at a glance: of each set, some operator makes an input of the node."""
+
+
+def _outlines(term: Term) -> Mapping[str, list[Outline]] | None:
+    """The outlines of a term's forms by the node's operator; None where any value may match."""
+    return term.outlines if isinstance(term, Call | Either) else None
 
 
 def _makers(term: Term) -> frozenset[str]:
@@ -104,13 +114,19 @@ class Match:
 
 def match(term: Term, value: Value) -> Match | None:
     """How a value's computation fits a pattern; None where it does not."""
-    return next(_match(term, value, Match()), None) if _is_likely(term, value) else None
+    return next(_match(term, value, Match()), None) if _is_likely(term, value.node) else None
 
 
-def _is_likely(term: Term, value: Value) -> bool:
-    if isinstance(term, Either):
-        return any(_is_likely(each, value) for each in term.terms)
-    return not isinstance(term, Call) or term.is_likely(value.node)
+def _is_likely(term: Term, node: Node | None) -> bool:
+    """Whether a node looks, at a glance, as if it could match: most do not."""
+    outlines = _outlines(term)
+    if outlines is None:
+        return True
+    found = outlines.get(node.op_type) if node is not None else None
+    if found is None or node is None:
+        return False
+    made_by = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
+    return any(not any(map(made_by.isdisjoint, outline)) for outline in found)
 
 
 def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
@@ -133,7 +149,7 @@ def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
 
 def _match_call(term: Call, value: Value, found: Match) -> Iterator[Match]:
     node = value.node
-    if node is None or not term.is_likely(node) or short_domain(node.domain):
+    if node is None or not _is_likely(term, node) or short_domain(node.domain):
         return
     if value.index != 0 or len(node.inputs) < len(term.inputs):
         return

@@ -101,10 +101,13 @@ class Compiler:
 
         The inputs `computable` are, whatever is said of them, of types that torch computes in.
         """
-        names = {value: f"feeds[{i}]" for i, value in enumerate(graph.inputs)}
-        names |= {value: f"parameters[{i}]" for value, i in self._parameters.items()}
-        widened = {v for v in names if may_be_widened(v.dtype) and v not in computable}
-        return self._write(graph, "run", ("feeds", "parameters"), _Writer(self, names, widened, 0))
+        leaves = {value: ("feed", "feeds", i) for i, value in enumerate(graph.inputs)}
+        leaves |= {value: ("parameter", "parameters", i) for value, i in self._parameters.items()}
+        widened = {v for v in leaves if may_be_widened(v.dtype) and v not in computable}
+        names = {value: f"{name}{i}" for value, (name, _, i) in leaves.items()}
+        elements = {value: f"{given}[{i}]" for value, (_, given, i) in leaves.items()}
+        writer = _Writer(self, names, widened, 0)
+        return self._write(graph, "run", ("feeds", "parameters"), writer, elements)
 
     def function(self, node: Node, call: Call) -> Callable[..., Any]:
         """What is called for a node."""
@@ -127,11 +130,16 @@ class Compiler:
         )
 
     def _write(
-        self, graph: Graph, name: str, arguments: Sequence[str], writer: "_Writer"
+        self,
+        graph: Graph,
+        name: str,
+        arguments: Sequence[str],
+        writer: "_Writer",
+        elements: Mapping[Value, str] | None = None,
     ) -> Callable[..., tuple[Any, ...]]:
         source = writer.source
         source.add(f"def {name}({', '.join(arguments)}):")
-        writer.write(graph)
+        writer.write(graph, elements or {})
         self.sources[source.filename] = source
         text = source.text
         linecache.cache[source.filename] = (len(text), None, text.splitlines(True), source.filename)
@@ -166,13 +174,16 @@ class _Writer:
         self._variables = count(sum(name.startswith("x") for name in names.values()))
         self._defined = count()
 
-    def write(self, graph: Graph) -> None:
-        """Write one line per node, and the return."""
+    def write(self, graph: Graph, elements: Mapping[Value, str]) -> None:
+        """Write one line per node, and the return; `elements` is where named values are found."""
         last_uses = _last_uses(graph)
         dying: dict[Node, list[Value]] = {}
         for value, node in last_uses.items():
             dying.setdefault(node, []).append(value)
         used = {*last_uses, *(value for value in graph.outputs if value is not None)}
+        for value, element in elements.items():
+            if value in used:
+                self.source.add(f"    {self._names[value]} = {element}")
         for node in graph.nodes:
             self._write_node(node, dying.get(node, ()), used)
         results = "".join(f"{self._name(value)}, " for value in graph.outputs)

@@ -1,6 +1,5 @@
 """Says which node failed, and on what."""
 
-import re
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any
@@ -11,8 +10,6 @@ import torch
 from hetu.errors import HetuError, RunError
 from hetu.ir import describe
 from hetu.runtime.compile import Source
-
-_ELEMENT = re.compile(r"(feeds|parameters)\[(\d+)\]")
 
 
 def explain(error: Exception, sources: Mapping[str, Source]) -> Exception:
@@ -40,9 +37,6 @@ def _title(source: Source, line: int, frame: FrameType) -> list[str]:
 
 def _look_up(name: str, frame: FrameType) -> Any:
     """The value of an argument in the generated source."""
-    element = _ELEMENT.fullmatch(name)
-    if element:
-        return frame.f_locals[element[1]][int(element[2])]
     return frame.f_locals.get(name, frame.f_globals.get(name, name))
 
 

@@ -8,21 +8,25 @@ from torch import Tensor
 from hetu.runtime.meta.rules import META, broadcast, made, rule
 
 
-@rule(
-    "__lshift__", "__rshift__", "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "ceil", "clamp", "floor", "fmod", "maximum", "minimum", "mul", "neg",
-    "remainder", "round", "rsub", "sign", "sub",
-)  # fmt: skip
+@rule("add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "maximum", "minimum", "mul")
 def _keeping(*args: Any, **options: Any) -> Tensor | None:
     """Element by element, in the type of the tensors."""
     tensors = [a for a in args if isinstance(a, Tensor)]
     dtype = tensors[0].dtype
-    if any(tensor.dtype is not dtype for tensor in tensors):
+    if dtype.is_complex or any(tensor.dtype is not dtype for tensor in tensors):
         return None
-    numbers = [a for a in (*args, *options.values()) if isinstance(a, int | float | complex)]
     kept = float | int if dtype.is_floating_point else bool if dtype is torch.bool else int
-    is_kept = dtype.is_complex or all(isinstance(number, kept) for number in numbers)
-    return made(broadcast(*tensors), dtype) if is_kept else None
+    numbers = [a for a in (*args, *options.values()) if isinstance(a, int | float | complex)]
+    return made(broadcast(*tensors), dtype) if all(isinstance(n, kept) for n in numbers) else None
+
+
+@rule(
+    "__lshift__", "__rshift__", "abs", "ceil", "clamp", "floor", "fmod", "neg", "remainder",
+    "round", "rsub", "sign", "sub",
+)  # fmt: skip
+def _of_numbers(*args: Any, **options: Any) -> Tensor | None:
+    """Element by element, on numbers."""
+    return None if args[0].dtype is torch.bool else _keeping(*args, **options)
 
 
 @rule(

@@ -96,7 +96,7 @@ def _pool(
     dilation: Sequence[int],
     ceil_mode: bool,
 ) -> Tensor | None:
-    if x.ndim != len(kernel) + 2 or not x.is_floating_point():
+    if x.ndim != len(kernel) + 2 or 0 in x.shape[1:] or not x.is_floating_point():
         return None
     sizes = _windows(x.shape[2:], kernel, stride or kernel, padding, dilation, ceil_mode)
     return None if min(sizes) < 1 else made((*x.shape[:2], *sizes), x.dtype)
