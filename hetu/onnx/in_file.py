@@ -51,7 +51,7 @@ class InFile:
         return sum(length for _, length in self.places.values())
 
     def reader(self, external: ReadExternal, progress: Progress) -> ReadExternal:
-        """Reads these tensors' arrays, and leaves all others to `external`.
+        """What reads these tensors' arrays and leaves all others to `external`.
 
         It raises `ValueError` where the data of one does not fit its type and shape.
         """
