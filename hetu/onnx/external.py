@@ -26,6 +26,7 @@ class ExternalReader:
     def __init__(self, folder: Path | None, progress: Progress) -> None:
         self._folder = folder
         self._progress = progress
+        self._paths: dict[str, Path] = {}
 
     def __call__(self, proto: onnx.TensorProto, element: DType) -> np.ndarray:
         """The array of a tensor."""
@@ -44,8 +45,9 @@ class ExternalReader:
             raise ExternalDataError(
                 f"{what}: {length} bytes given, {list(proto.dims)} of {element} takes {size}"
             )
-        path = _locate(self._folder, location, what)
-        what = f"{what} in {show(location)}"
+        if location not in self._paths:
+            self._paths[location] = _locate(self._folder, location, what)
+        path, what = self._paths[location], f"{what} in {show(location)}"
         with _open(path, offset, length, what) as file:
             return self._read(file, element, tuple(proto.dims), what)
 
