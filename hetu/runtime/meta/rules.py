@@ -17,10 +17,14 @@ RULES: dict[Any, Rule] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a rule for all overloads of some operators that make new tensors."""
+    """Register a rule for all overloads of some operators that make new tensors.
+
+    Operators that this version of torch does not have are passed over.
+    """
 
     def register(function: Rule) -> Rule:
-        for packet in (getattr(torch.ops.aten, name) for name in names):
+        packets = (getattr(torch.ops.aten, name, None) for name in names)
+        for packet in filter(None, packets):
             for overload in packet.overloads():
                 if not getattr(packet, overload)._schema.is_mutable:
                     RULES[getattr(packet, overload)] = function
