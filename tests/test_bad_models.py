@@ -208,3 +208,16 @@ def test_a_call_with_more_inputs_than_the_function_has() -> None:
     <domain: "f", opset_import: ["" : 17]> twice (v) => (r) { r = Add (v, v) }"""
     with pytest.raises(ModelError, match="has 2 inputs, the model's function of that name takes 1"):
         load_onnx(onnx.parser.parse_model(text))
+
+
+def test_output_without_a_name() -> None:
+    proto = model("g (float[2] x) => (float[2] y) { y = Relu(x) }")
+    proto.graph.output.add()
+    with pytest.raises(ModelError, match="output 1 of the model has no name"):
+        load_onnx(proto)
+
+
+def test_name_that_is_no_text() -> None:
+    content = model("g (float[2] x) => (float[2] y) { y = Relu(x) }").SerializeToString()
+    with pytest.raises(ModelError, match="op_type is no UTF-8"):
+        load_onnx(content.replace(b"Relu", b"\xff\xfe\xfd\xfc"))

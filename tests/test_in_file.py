@@ -138,7 +138,10 @@ def test_unusual_files(tmp_path: Path, write: Any) -> None:
     assert_same(written(tmp_path, write(model(**WEIGHTS))))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=150, derandomize=True, database=None, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 @given(st.data())
 def test_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
     monkeypatch.setattr(in_file, "LARGE", 16)

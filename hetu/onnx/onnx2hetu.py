@@ -133,6 +133,8 @@ def _read(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
     roles = find_roles(proto, trainable)
     reader = GraphReader(model, opsets, functions, roles, external, schemas.find)
     model.graph = reader.graph(proto.graph)
+    if None in model.graph.outputs:
+        raise ModelError(f"output {model.graph.outputs.index(None)} of the model has no name")
     return model
 
 
