@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from hetu.onnx.proto import ReadExternal
-from hetu.onnx.raw import check_raw_size, read_raw
+from hetu.onnx.raw import check_raw_size, read_into, read_raw
 from hetu.progress import Progress
 from hetu.types import STRING, DType
 
@@ -119,12 +119,7 @@ class _Source:
         """The bytes between two positions."""
         self._file.seek(begin)
         data = bytearray(end - begin)
-        target = memoryview(data)
-        while target:
-            count = self._file.readinto(target)
-            if not count:
-                raise EOFError
-            target = target[count:]
+        read_into(self._file, memoryview(data))
         return bytes(data)
 
 

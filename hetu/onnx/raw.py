@@ -41,16 +41,17 @@ def read_raw(
     for start in range(0, flat.size, PIECE):
         piece = flat[start : start + PIECE]
         if element.bits >= 8:
-            _fill(file, piece.view(np.uint8).data)
+            read_into(file, piece.view(np.uint8).data)
         else:
             packed = bytearray(raw_size(piece.shape, element))
-            _fill(file, memoryview(packed))
+            read_into(file, memoryview(packed))
             piece[:] = _unpacked(packed, element, piece.size)
         advance(raw_size(piece.shape, element))
     return array
 
 
-def _fill(file: Any, target: memoryview) -> None:
+def read_into(file: Any, target: memoryview) -> None:
+    """Fill memory from an open file. Raises `EOFError` where that is too short."""
     while target:
         count = file.readinto(target)
         if not count:
