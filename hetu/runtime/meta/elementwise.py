@@ -58,7 +58,8 @@ def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor | None:
 @rule("_softmax", "_log_softmax", "clone", "empty_like", "ones_like", "zeros_like", "full_like")
 def _like(x: Tensor, *args: Any, dtype: torch.dtype | None = None, **options: Any) -> Tensor | None:
     is_plain = options.get("layout") in (None, torch.strided) and options.get("device") is None
-    return made(x.shape, dtype or x.dtype) if is_plain and True not in args else None
+    is_kept = not any(arg is True for arg in args)  # `half_to_float`; an axis of 1 equals True
+    return made(x.shape, dtype or x.dtype) if is_plain and is_kept else None
 
 
 @rule("_to_copy")
