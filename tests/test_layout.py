@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 import hetu as ht
+from hetu.ops import images
+from hetu.ops.images import gain_from_channels_last
 from hetu.ops.registry import FUSED, find
+from hetu.passes import layout
 
 SHAPE = (4, 6, 9, 9)
 
@@ -40,10 +43,24 @@ def losses(module: nn.Module, x: torch.Tensor) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "groups", "moves"),
-    [([1, 3, 1], [1, 6, 1], True), ([3, 1], [1, 1], True), ([3, 3, 1], [1, 1, 1], False)],
+    ("sizes", "groups", "gains", "moves"),
+    [
+        ([1, 3, 1], [1, 6, 1], False, True),
+        ([3, 1], [1, 1], False, True),
+        ([3, 3, 1], [1, 1, 1], False, False),
+        ([3, 3], [1, 1], True, True),
+        ([3, 3, 3], [6, 6, 1], True, True),
+    ],
 )
-def test_training(sizes: list[int], groups: list[int], moves: bool) -> None:
+def test_training(
+    sizes: list[int],
+    groups: list[int],
+    gains: bool,
+    moves: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where windows of many pixels gain on the processor, and where they do not."""
+    monkeypatch.setattr(layout, "gain_from_channels_last", lambda: gains)
     torch.manual_seed(0)
     module, x = Block(sizes, groups), torch.randn(SHAPE)
     model = ht.onnx.from_module(module, (x,))
@@ -68,3 +85,22 @@ def test_images_are_brought_into_order() -> None:
     y = kernel.function(x)
     assert y.is_contiguous(memory_format=torch.channels_last) and torch.equal(x, y)
     assert kernel.function(y) is y
+
+
+def test_images_of_one_channel_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "gain_from_channels_last", lambda: True)
+    module = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 3), nn.Flatten())
+    model = ht.onnx.from_module(module, (torch.randn(2, 1, 9, 9),))
+    (y,) = model.outputs.values()
+    step = ht.optim.SGDOptimizer(0.05).minimize(ht.op.ReduceMean(y, keepdims=False))
+    executor = ht.Executor([y, step])
+    executor.run(feed_dict={name: np.ones((2, 1, 9, 9), np.float32) for name in model.inputs})
+    reasons = [note.reason for note in executor.explain() if note.fusion == "channels last"]
+    assert reasons == ["most convolutions are no faster so"] * 2
+
+
+def test_the_gain_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gain_from_channels_last.cache_clear()
+    known = gain_from_channels_last()
+    monkeypatch.setattr(images, "is_faster", lambda *ways: pytest.fail("it is known"))
+    assert gain_from_channels_last() is known

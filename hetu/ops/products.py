@@ -1,8 +1,6 @@
 """Products with a weight that is trained: by oneDNN where that is faster on this processor."""
 
-from collections.abc import Callable
 from functools import lru_cache
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
 from hetu.ops.kinds import Tensor
+from hetu.ops.measure import is_faster
 
 
 class Choice(NamedTuple):
@@ -20,13 +19,8 @@ class Choice(NamedTuple):
     gradient_w: bool
 
 
-MARGIN = 1.25
-"""How many times as fast oneDNN has to be: equal ones shall not change places between processes."""
-
 LARGEST_MEASURED = 512
-"""Products are measured with at most so many rows, columns and terms: it takes 30 ms in all."""
-
-_TURNS = 4
+"""Products are measured with at most so many rows, columns and terms: it takes 40 ms in all."""
 
 
 def choose(rows: int, depth: int, columns: int) -> Choice:
@@ -44,19 +38,9 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
 
 
 def _is_faster(a: Tensor, b: Tensor) -> bool:
-    """Whether oneDNN computes `a @ b.T` faster than BLAS, which take turns."""
-    ways = (lambda: torch.mm(a, b.t())), (lambda: native.product(a, b))
-    blas, onednn = (
-        min(times) for times in zip(*(map(_seconds, ways) for _ in range(_TURNS)), strict=True)
-    )
-    return blas > MARGIN * onednn
-
-
-def _seconds(function: Callable[[], Tensor]) -> float:
-    start = perf_counter()
+    """Whether oneDNN computes `a @ b.T` faster than BLAS."""
     with torch.no_grad():
-        function()
-    return perf_counter() - start
+        return is_faster(lambda: torch.mm(a, b.t()), lambda: native.product(a, b))
 
 
 def trained_product(x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:
