@@ -22,6 +22,8 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
         return array if array.dtype == object else array.astype(object)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
+    elif any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = array.copy()  # numpy calls an axis of one element contiguous whatever its stride
     if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
     elif is_extension(element):
@@ -38,17 +40,15 @@ def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     """The array of a tensor, in numpy's or ml_dtypes' type for it."""
     if isinstance(value, np.ndarray):
         return value
-    value = value.detach()
     if value.is_sparse:
         value = value.to_dense()
-    value = value.cpu().resolve_conj().resolve_neg()
     element = dtype(value.dtype)
     if element.name in ("int4", "int2"):
-        return value.view(torch.int8).numpy().astype(element.numpy)
+        return value.view(torch.int8).numpy(force=True).astype(element.numpy)
     if is_extension(element):
         bits = torch.uint8 if element.numpy.itemsize == 1 else torch.uint16
-        return value.view(bits).numpy().view(element.numpy)
-    return value.numpy()
+        return value.detach().view(bits).numpy(force=True).view(element.numpy)
+    return value.numpy(force=True)
 
 
 def copied(value: torch.Tensor) -> torch.Tensor:

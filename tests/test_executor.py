@@ -56,6 +56,29 @@ def test_forms_of_feeds(feed: object) -> None:
         np.testing.assert_array_equal(run(model, {key: feed})[0], X + np.float32([1, 2]))
 
 
+def field_of_records(content: np.ndarray) -> np.ndarray:
+    """The same numbers, five bytes apart from one another."""
+    records = np.zeros(content.shape, [("tag", "i1"), ("number", "f4")])
+    records["number"] = content
+    return records["number"]
+
+
+@pytest.mark.parametrize(
+    "lay",
+    [
+        lambda x: x[::-1], lambda x: x[:, ::-1], np.asfortranarray, field_of_records,
+        lambda x: x.astype(">f4"), lambda x: np.broadcast_to(x[:1], x.shape), lambda x: x[::2],
+    ],
+    ids=["reversed", "mirrored", "Fortran", "records", "big-endian", "read-only", "spread"],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_feeds_that_lie_otherwise(lay: Callable[[np.ndarray], np.ndarray], count: int) -> None:
+    feed = lay(X[:count])
+    before = feed.copy()
+    np.testing.assert_array_equal(run(load(ADD), {"x": feed})[0], before + np.float32([1, 2]))
+    np.testing.assert_array_equal(feed, before)
+
+
 def test_results_are_ndarrays_or_numpy() -> None:
     model = load(ADD)
     (array,) = run(model, {"x": X}, as_numpy=False)

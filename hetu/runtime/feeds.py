@@ -10,12 +10,31 @@ from hetu.convert import to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value
 from hetu.runtime.ndarray import NDArray
-from hetu.types import STRING, DType, MapType, OptionalType, SequenceType, TensorType, dtype
+from hetu.types import STRING, Dim, DType, MapType, OptionalType, SequenceType, TensorType, dtype
 
 
 def convert_feed(value: Value, content: Any, device: torch.device) -> Any:
     """What the graph runs on for the feed `value`. Raises `UsageError` where it does not fit."""
+    if device.type == "cpu" and _is_plain(content, value.type):
+        return torch.from_numpy(content)
     return _convert(content, value.type, f"feed {show(value.name)}", value.casts, device)
+
+
+def _is_plain(content: Any, expected: Any) -> bool:
+    """Whether a feed is an array that fits as it is: most are, and need no closer look."""
+    if type(content) is not np.ndarray or type(expected) is not TensorType:
+        return False
+    element, flags = expected.dtype, content.flags
+    return (
+        element is not None
+        and content.dtype is element.numpy
+        and content.dtype.isbuiltin == 1
+        and content.ndim > 0
+        and flags.c_contiguous
+        and flags.writeable
+        and min(content.strides) > 0
+        and _fits(content.shape, expected.shape)
+    )
 
 
 def _convert(content: Any, expected: Any, what: str, casts: bool, device: torch.device) -> Any:
@@ -96,9 +115,14 @@ def _to_array(content: Any, expected: TensorType, what: str, casts: bool) -> np.
 
 
 def _check_shape(shape: tuple[int, ...], expected: TensorType, what: str, element: DType) -> None:
-    if expected.shape is None:
-        return
-    pairs = zip(expected.shape, shape, strict=False)
-    sizes = [have if isinstance(want, int) else want for want, have in pairs]
-    if len(shape) != len(sizes) or expected.shape != tuple(sizes):
+    if not _fits(shape, expected.shape):
         raise UsageError(f"{what}: expected {expected}, got {element}{list(shape)}")
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[Dim, ...] | None) -> bool:
+    if expected is None:
+        return True
+    if len(shape) != len(expected):
+        return False
+    pairs = zip(expected, shape, strict=True)
+    return all(want == have or not isinstance(want, int) for want, have in pairs)

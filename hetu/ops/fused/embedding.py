@@ -1,7 +1,6 @@
 """Look-ups in several tables at once."""
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import FUSED, op
@@ -14,21 +13,24 @@ def stack_tables(*tables: Tensor) -> Tensor:
 
 @op("Lookup", domain=FUSED)
 def lookup(
-    indices: Indices, stacked: Tensor, sizes: Indices, starts: Indices, *, columns: Ints
+    indices: Indices, stacked: Tensor, lasts: Indices, starts: Indices, *, columns: Ints
 ) -> Tensor:
     """Rows of stacked tables, side by side: column `columns[i]` looks up in the i-th table.
 
-    `sizes` are the tables' numbers of rows, `starts` where they begin. Raises `IndexError` for an
-    index outside of its table.
+    `lasts` are the tables' last rows, `starts` where they begin. Raises `IndexError` for an index
+    outside of its table.
     """
     chosen = _chosen(indices, columns).long()
-    if chosen.numel():
-        low, high = chosen.reshape(-1, len(columns)).aminmax(dim=0)
-        if ((high >= sizes) | (low < -sizes)).any():
+    if not _are_within(chosen, lasts):
+        chosen = torch.where(chosen < 0, chosen + lasts + 1, chosen)
+        if not _are_within(chosen, lasts):
             raise IndexError("an index is outside of its table")
-        if (low < 0).any():
-            chosen = torch.where(chosen < 0, chosen + sizes, chosen)
-    return F.embedding(chosen + starts, stacked).flatten(-2)
+    return torch.embedding(stacked, chosen + starts).flatten(-2)
+
+
+def _are_within(indices: Tensor, lasts: Tensor) -> bool:
+    """Whether all indices are rows of their tables, counted from the first."""
+    return torch.equal(indices.minimum(lasts).clamp_min(0), indices)
 
 
 def _chosen(indices: Tensor, columns: Ints) -> Tensor:

@@ -89,6 +89,6 @@ def _joined(lookups: Sequence[_Lookup], site: Site) -> list[Node]:
     stacked = make_fused("StackTables", [lookup[2] for lookup in lookups])
     sizes = np.array([(site.facts.shape(lookup[2]) or (0,))[0] for lookup in lookups])
     starts = sizes.cumsum() - sizes
-    inputs = [lookups[0][0], output_of(stacked), constant(sizes), constant(starts)]
+    inputs = [lookups[0][0], output_of(stacked), constant(sizes - 1), constant(starts)]
     columns = {"columns": tuple(lookup[1] for lookup in lookups)}
     return [stacked, make_fused("Lookup", inputs, None, columns)]
