@@ -20,6 +20,8 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     element = dtype(array.dtype)
     if element is STRING:
         return array if array.dtype == object else array.astype(object)
+    if not array.dtype.isnative:
+        array = array.astype(element.numpy)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
     elif any(stride < 0 or stride % array.itemsize for stride in array.strides):
