@@ -38,12 +38,18 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     return tensor if tensor.dtype == element.torch else tensor.view(element.torch)  # pyright: ignore
 
 
+_PLAIN = frozenset({torch.float32, torch.float64, torch.int64, torch.int32, torch.bool})
+"""The usual types, which numpy has itself."""
+
+
 def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     """The array of a tensor, in numpy's or ml_dtypes' type for it."""
     if isinstance(value, np.ndarray):
         return value
     if value.is_sparse:
         value = value.to_dense()
+    if value.dtype in _PLAIN:
+        return value.numpy(force=True)
     element = dtype(value.dtype)
     if element.name in ("int4", "int2"):
         return value.view(torch.int8).numpy(force=True).astype(element.numpy)

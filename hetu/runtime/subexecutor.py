@@ -138,7 +138,8 @@ class SubExecutor:
         self, given: dict[Value, Any], inference: bool | None, advance: bool
     ) -> tuple[Plans, list[Any], list[Any]]:
         """What a run needs: the plans to choose from, the feeds and the parameters."""
-        overridden = tuple(sorted((v for v in given if v.constant), key=attrgetter("serial")))
+        constants = [value for value in given if value.constant]
+        overridden = tuple(sorted(constants, key=attrgetter("serial")))
         plans = self._plans_for(inference, overridden)
         feeds, parameters = self._collect(given, overridden, advance)
         self._context.training = None if inference is None else not inference
