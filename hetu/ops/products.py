@@ -1,6 +1,7 @@
 """Products with a weight that is trained: by oneDNN where that is faster on this processor."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +25,11 @@ LARGEST_MEASURED = 512
 
 
 def choose(rows: int, depth: int, columns: int) -> Choice:
-    """The choice for (rows, depth) times (depth, columns), measured when it is first asked for."""
+    """The choice for (rows, depth) times (depth, columns), measured when it is first asked for.
+
+    On processors with wide vectors oneDNN mostly computes results and gradients of inputs faster,
+    and BLAS gradients of weights: only a measurement that says otherwise changes that.
+    """
     sizes = (min(size, LARGEST_MEASURED) for size in (rows, depth, columns))
     return _measured(*sizes)
 
@@ -34,13 +39,16 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
     if not native.has_wide_products():
         return Choice(False, False, False)
     x, w, y = (torch.full(s, 0.5) for s in ((rows, depth), (columns, depth), (rows, columns)))
-    return Choice(_is_faster(x, w), _is_faster(y, w.t()), _is_faster(y.t(), x.t()))
+    return Choice(
+        result=not is_faster(*_ways(x, w)[::-1]),
+        gradient_x=not is_faster(*_ways(y, w.t())[::-1]),
+        gradient_w=is_faster(*_ways(y.t(), x.t())),
+    )
 
 
-def _is_faster(a: Tensor, b: Tensor) -> bool:
-    """Whether oneDNN computes `a @ b.T` faster than BLAS."""
-    with torch.no_grad():
-        return is_faster(lambda: torch.mm(a, b.t()), lambda: native.product(a, b))
+def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """`a @ b.T` by BLAS and by oneDNN."""
+    return partial(torch.mm, a, b.t()), partial(native.product, a, b)
 
 
 def trained_product(x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:
