@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from hetu.errors import ExternalDataError, LimitError, show
-from hetu.onnx.raw import raw_size, read_raw
+from hetu.onnx.raw import check_raw_size, raw_size, read_raw
 from hetu.progress import Progress
 from hetu.types import STRING, DType
 
@@ -38,13 +38,12 @@ class ExternalReader:
         if element is STRING:
             raise ExternalDataError(f"{what}: strings cannot be external")
         entries = {entry.key: entry.value for entry in proto.external_data}
-        location, size = entries.get("location", ""), raw_size(proto.dims, element)
-        offset = _number(entries, "offset", 0, what)
-        length = _number(entries, "length", size, what)
-        if length != size:
-            raise ExternalDataError(
-                f"{what}: {length} bytes given, {list(proto.dims)} of {element} takes {size}"
-            )
+        location, offset = entries.get("location", ""), _number(entries, "offset", 0, what)
+        length = _number(entries, "length", raw_size(proto.dims, element), what)
+        try:
+            check_raw_size(length, proto.dims, element)
+        except ValueError as error:
+            raise ExternalDataError(f"{what}: {error}") from error
         if location not in self._paths:
             self._paths[location] = _locate(self._folder, location, what)
         path, what = self._paths[location], f"{what} in {show(location)}"
