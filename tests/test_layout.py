@@ -6,8 +6,6 @@ import torch
 from torch import nn
 
 import hetu as ht
-from hetu.ops import images
-from hetu.ops.images import gain_from_channels_last
 from hetu.ops.registry import FUSED, find
 from hetu.passes import layout
 
@@ -60,7 +58,7 @@ def test_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where windows of many pixels gain on the processor, and where they do not."""
-    monkeypatch.setattr(layout, "gain_from_channels_last", lambda: gains)
+    monkeypatch.setattr(layout, "has_wide_products", lambda: gains)
     torch.manual_seed(0)
     module, x = Block(sizes, groups), torch.randn(SHAPE)
     model = ht.onnx.from_module(module, (x,))
@@ -88,7 +86,7 @@ def test_images_are_brought_into_order() -> None:
 
 
 def test_images_of_one_channel_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "gain_from_channels_last", lambda: True)
+    monkeypatch.setattr(layout, "has_wide_products", lambda: True)
     module = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 3), nn.Flatten())
     model = ht.onnx.from_module(module, (torch.randn(2, 1, 9, 9),))
     (y,) = model.outputs.values()
@@ -97,10 +95,3 @@ def test_images_of_one_channel_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     executor.run(feed_dict={name: np.ones((2, 1, 9, 9), np.float32) for name in model.inputs})
     reasons = [note.reason for note in executor.explain() if note.fusion == "channels last"]
     assert reasons == ["most convolutions are no faster so"] * 2
-
-
-def test_the_gain_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    gain_from_channels_last.cache_clear()
-    known = gain_from_channels_last()
-    monkeypatch.setattr(images, "is_faster", lambda *ways: pytest.fail("it is known"))
-    assert gain_from_channels_last() is known

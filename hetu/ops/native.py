@@ -162,7 +162,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def has_wide_products() -> bool:
-    """Whether oneDNN may compute in wider vectors than BLAS, which need not know the processor."""
+    """Whether oneDNN computes in vectors of 512 bits, which BLAS need not do on this processor."""
     return _ONEDNN is not None and torch.backends.mkldnn.enabled and _IS_WIDE
 
 

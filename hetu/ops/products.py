@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
 from hetu.ops.kinds import Tensor
-from hetu.ops.measure import is_faster
+from hetu.ops.measure import is_much_faster
 
 
 class Choice(NamedTuple):
@@ -40,9 +40,9 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
         return Choice(False, False, False)
     x, w, y = (torch.full(s, 0.5) for s in ((rows, depth), (columns, depth), (rows, columns)))
     return Choice(
-        result=not is_faster(*_ways(x, w)[::-1]),
-        gradient_x=not is_faster(*_ways(y, w.t())[::-1]),
-        gradient_w=is_faster(*_ways(y.t(), x.t())),
+        result=not is_much_faster(*_ways(x, w)[::-1]),
+        gradient_x=not is_much_faster(*_ways(y, w.t())[::-1]),
+        gradient_w=is_much_faster(*_ways(y.t(), x.t())),
     )
 
 

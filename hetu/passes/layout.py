@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hetu.ir import Graph, Node, Substitution, describe
-from hetu.ops.images import gain_from_channels_last
+from hetu.ops.native import has_wide_products
 from hetu.passes.build import make_fused, output_of
 from hetu.passes.facts import Facts, argument, is_onnx
 from hetu.passes.fusion import Note
@@ -15,7 +15,7 @@ def channels_last(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     """The graph with the images before its convolutions in this order, which what follows keeps.
 
     Convolutions of single pixels are products of matrices in that order, and those by groups read
-    their channels together. Others gain on some processors alone, and lose on images of one channel.
+    their channels together. Others gain on processors with wide vectors, and lose on one channel.
     """
     nodes = dict.fromkeys(node for node in graph.nodes if _is_of_images(node, facts))
     if facts.is_inference or not nodes:
@@ -40,7 +40,7 @@ def _gain(node: Node, facts: Facts) -> int:
     channels, *window = (facts.shape(node.inputs[1]) or (0, 0))[1:]
     if argument(node, "group") > 1 or window == [1, 1]:
         return 1
-    return -1 if channels == 1 else int(gain_from_channels_last())
+    return -1 if channels == 1 else int(has_wide_products())
 
 
 def _ordered(node: Node, values: Substitution, facts: Facts) -> Sequence[Node]:

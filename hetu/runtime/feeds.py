@@ -26,7 +26,7 @@ def _is_plain(content: Any, expected: Any) -> bool:
         return False
     element, flags = expected.dtype, content.flags
     return (
-        element is not None
+        element not in (None, STRING)
         and content.dtype is element.numpy
         and content.dtype.isbuiltin == 1
         and content.ndim > 0
