@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
 from hetu.ops.kinds import Tensor
-from hetu.ops.measure import is_much_faster
 
 
 class Choice(NamedTuple):
@@ -20,8 +20,14 @@ class Choice(NamedTuple):
     gradient_w: bool
 
 
+MARGIN = 1.25
+"""How many times as fast another way has to be: processes that choose differently differ in bits,
+which measurements of about equal ways, or beside other work, must not cause."""
+
 LARGEST_MEASURED = 512
 """Products are measured with at most so many rows, columns and terms: it takes 40 ms in all."""
+
+_TURNS = 6
 
 
 def choose(rows: int, depth: int, columns: int) -> Choice:
@@ -40,15 +46,29 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
         return Choice(False, False, False)
     x, w, y = (torch.full(s, 0.5) for s in ((rows, depth), (columns, depth), (rows, columns)))
     return Choice(
-        result=not is_much_faster(*_ways(x, w)[::-1]),
-        gradient_x=not is_much_faster(*_ways(y, w.t())[::-1]),
-        gradient_w=is_much_faster(*_ways(y.t(), x.t())),
+        result=not _is_much_faster(*_ways(x, w)[::-1]),
+        gradient_x=not _is_much_faster(*_ways(y, w.t())[::-1]),
+        gradient_w=_is_much_faster(*_ways(y.t(), x.t())),
     )
 
 
 def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     """`a @ b.T` by BLAS and by oneDNN."""
     return partial(torch.mm, a, b.t()), partial(native.product, a, b)
+
+
+def _is_much_faster(usual: Callable[[], object], other: Callable[[], object]) -> bool:
+    """Whether `other` is worth leaving the `usual` way; the fastest of some turns each count."""
+    for way in (usual, other):
+        way()
+    turns = [(_seconds(usual), _seconds(other)) for _ in range(_TURNS)]
+    return min(a for a, _ in turns) > MARGIN * min(b for _, b in turns)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    start = perf_counter()
+    function()
+    return perf_counter() - start
 
 
 def trained_product(x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:
