@@ -1,6 +1,9 @@
 """Look-ups in several tables at once."""
 
+from typing import Any
+
 import torch
+from torch.autograd.function import once_differentiable
 
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import FUSED, op
@@ -38,3 +41,40 @@ def _chosen(indices: Tensor, columns: Ints) -> Tensor:
     if columns == tuple(range(first, first + count)):
         return indices.narrow(-1, first, count)
     return indices[..., list(columns)]
+
+
+@op("TrainedLookup", domain=FUSED)
+def trained_lookup(indices: Indices, sizes: Indices, *tables: Tensor, columns: Ints) -> Tensor:
+    """`lookup` in tables of the same width as they are, which may train."""
+    chosen = _chosen(indices, columns).long()
+    chosen = torch.where(chosen < 0, chosen + sizes, chosen)
+    rows = chosen.reshape(-1, len(tables)).t().contiguous()
+    return _Rows.apply(rows, *tables).unflatten(0, indices.shape[:-1])
+
+
+class _Rows(torch.autograd.Function):
+    """Rows of tables, (length, tables * width), for row numbers, (tables, length)."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, *tables: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.shapes = [table.shape for table in tables]
+        found = tables[0].new_empty(rows.shape[1], len(tables), tables[0].shape[1])
+        for table, row, part in zip(tables, rows.unbind(), found.unbind(1), strict=True):
+            torch.index_select(table, 0, row, out=part)
+        return found.flatten(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (rows,) = ctx.saved_tensors
+        sides = len(rows), ctx.shapes[0][1]
+        parts = gradients[0].unflatten(1, sides).transpose(0, 1).contiguous()
+        each = zip(rows, parts, ctx.shapes, ctx.needs_input_grad[1:], strict=True)
+        sums = (_sum(row, part, shape) if needed else None for row, part, shape, needed in each)
+        return None, *sums
+
+
+def _sum(rows: Tensor, parts: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor of zeros, but for the sums of the parts that belong to the same row."""
+    return parts.new_zeros(shape).index_put_((rows,), parts, accumulate=True)

@@ -18,7 +18,7 @@ from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
-from hetu.passes.fusions.embeddings import embeddings
+from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -43,7 +43,8 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
         gelu, silu, hard_swish, softplus, mish, clip, layer_norm, rms_norm, norm_scale, norm_bias,
-        batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings, pad,
+        batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings,
+        trained_embeddings, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,

@@ -1,7 +1,8 @@
-"""Look-ups in many tables, side by side: one look-up in all of them, stacked."""
+"""Look-ups in many tables, side by side: one look-up in all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from math import prod
 
 import numpy as np
 
@@ -21,9 +22,23 @@ _Lookup = tuple[Value, int, Value, tuple[Node, Node]]
 """Indices, the column, the table, and the nodes that choose column and rows."""
 
 
+_Join = Callable[[Sequence[_Lookup], Site], list[Node] | str]
+"""Makes one look-up of several of a kind; its last node has the result. Or the reason not to."""
+
+
 @fusion("Concat", inference_only=True)
 def embeddings(node: Node, site: Site) -> Outcome:
     """Rows of tables for the columns of one input, put side by side."""
+    return _side_by_side(node, site, _stacked)
+
+
+@fusion("Concat")
+def trained_embeddings(node: Node, site: Site) -> Outcome:
+    """Rows of tables that may train, for the columns of one input, put side by side."""
+    return None if site.facts.is_inference else _side_by_side(node, site, _as_they_are)
+
+
+def _side_by_side(node: Node, site: Site, join: _Join) -> Outcome:
     shape = site.facts.shape(node.outputs[0])
     if shape is None or not is_onnx(node, "Concat"):
         return None
@@ -34,12 +49,11 @@ def embeddings(node: Node, site: Site) -> Outcome:
     nodes, inputs, covered, reason = [], [], [], ""
     for run in groups:
         lookups = [lookup for _, lookup in run if lookup is not None]
-        why = _refusal(lookups, site) if len(lookups) >= FEWEST else "few"
-        if why:
+        made = join(lookups, site) if len(lookups) >= FEWEST else ""
+        if isinstance(made, str):
             inputs += [value for value, _ in run]
-            reason = reason or (why if len(lookups) >= FEWEST else "")
+            reason = reason or made
             continue
-        made = _joined(lookups, site)
         nodes += made
         inputs.append(output_of(made[-1]))
         covered += [each for lookup in lookups for each in lookup[3]]
@@ -74,21 +88,47 @@ def _kind(lookup: _Lookup, site: Site) -> tuple[object, ...]:
     return indices, (site.facts.shape(table) or ())[1:], site.facts.dtype(table)
 
 
-def _refusal(lookups: Sequence[_Lookup], site: Site) -> str:
+def _holds_floats(lookups: Sequence[_Lookup], site: Site) -> bool:
     indices, _, table, _ = lookups[0]
     element = site.facts.dtype(table)
-    if site.facts.dtype(indices) not in (INT32, INT64) or element is None or not element.is_float:
+    if element is None or site.facts.dtype(indices) not in (INT32, INT64):
+        return False
+    return element.is_float
+
+
+def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
+    """A look-up in a copy of all tables."""
+    if not _holds_floats(lookups, site):
         return "the tables hold no floats"
-    shapes = [site.facts.shape(lookup[2]) or (0, 0) for lookup in lookups]
-    if sum(rows * width for rows, width in shapes) * element.numpy.itemsize > LARGEST:
+    tables, sizes = [lookup[2] for lookup in lookups], _sizes(lookups, site)
+    if sum(_nbytes(table, site) for table in tables) > LARGEST:
         return "the tables are too large to be copied"
-    return ""
-
-
-def _joined(lookups: Sequence[_Lookup], site: Site) -> list[Node]:
-    stacked = make_fused("StackTables", [lookup[2] for lookup in lookups])
-    sizes = np.array([(site.facts.shape(lookup[2]) or (0,))[0] for lookup in lookups])
-    starts = sizes.cumsum() - sizes
+    stacked, starts = make_fused("StackTables", tables), sizes.cumsum() - sizes
     inputs = [lookups[0][0], output_of(stacked), constant(sizes - 1), constant(starts)]
-    columns = {"columns": tuple(lookup[1] for lookup in lookups)}
-    return [stacked, make_fused("Lookup", inputs, None, columns)]
+    return [stacked, make_fused("Lookup", inputs, None, _columns(lookups))]
+
+
+def _as_they_are(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
+    """A look-up in the tables themselves."""
+    if not _holds_floats(lookups, site):
+        return "the tables hold no floats"
+    if site.facts.derivatives > 1:
+        return "it is differentiated twice"
+    if site.facts.compiles:
+        return "torch.compile takes it as it is"
+    inputs = [lookups[0][0], constant(_sizes(lookups, site)), *(lookup[2] for lookup in lookups)]
+    return [make_fused("TrainedLookup", inputs, None, _columns(lookups))]
+
+
+def _nbytes(table: Value, site: Site) -> int:
+    shape, element = site.facts.shape(table), site.facts.dtype(table)
+    return 0 if shape is None or element is None else prod(shape) * element.numpy.itemsize
+
+
+def _sizes(lookups: Sequence[_Lookup], site: Site) -> np.ndarray:
+    """The tables' numbers of rows."""
+    return np.array([(site.facts.shape(lookup[2]) or (0,))[0] for lookup in lookups])
+
+
+def _columns(lookups: Sequence[_Lookup]) -> dict[str, tuple[int, ...]]:
+    return {"columns": tuple(lookup[1] for lookup in lookups)}
