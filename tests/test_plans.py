@@ -1,5 +1,6 @@
 """Plans: one per shape of the feeds, over weights prepared once, which follow every change."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,33 @@ def test_without_optimization_every_node_runs() -> None:
     assert_product(executor.run(feed_dict={x: a})[0], a, weight())
     assert "mat_mul" in executor.source()
     assert not executor.explain()
+
+
+def test_shapes_of_what_trains_are_constants() -> None:
+    """A mean, and a reshape, as older exporters write them: by the shape of what is trained."""
+    x, w = ht.Variable(name="x", dtype="float32"), ht.Variable(name="w", value=np.float32([[3, 1]]))
+    y = x * w
+    rows, columns = (ht.op.Gather(ht.op.Shape(y), ht.constant(np.int64([i]))) for i in range(2))
+    flat = ht.op.Reshape(y, ht.op.Mul(rows, columns))
+    count = ht.op.Cast(ht.op.Squeeze(rows), to=1)
+    loss = ht.op.ReduceSum(flat * flat, keepdims=0) / count
+    executor = ht.Executor([loss, *ht.gradients(loss, [w, y])])
+    for length in (2, 5):
+        feed = np.arange(2.0 * length, dtype=np.float32).reshape(length, 2)
+        found, for_w, for_y = executor.run(feed_dict={x: feed}, convert_to_numpy_ret_vals=True)
+        scaled = feed * np.float32([3, 1])
+        np.testing.assert_allclose(found, (scaled**2).sum() / length, 1e-6)
+        np.testing.assert_allclose(for_y, 2 * scaled / length, 1e-6)
+        np.testing.assert_allclose(for_w, (2 * scaled * feed / length).sum(0, keepdims=True), 1e-6)
+        assert not re.search(r"\b(shape|gather|squeeze|cast)_", executor.source())
+
+
+def test_what_known_elements_decide_is_differentiated() -> None:
+    c = ht.constant(np.float32([2, 5]))
+    inner = c * c
+    y = inner * inner * ht.op.Cast(ht.op.Size(inner), to=1)
+    executor = ht.Executor([y, *ht.gradients(y, [c, inner])])
+    found, for_c, for_inner = executor.run(convert_to_numpy_ret_vals=True)
+    np.testing.assert_allclose(found, [2 * 2**4, 2 * 5**4])
+    np.testing.assert_allclose(for_c, [8 * 2**3, 8 * 5**3])
+    np.testing.assert_allclose(for_inner, [4 * 2**2, 4 * 5**2])

@@ -5,6 +5,7 @@ comes out as a host tensor depends on shapes alone: that is what host tensors ar
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -34,18 +35,19 @@ def specialize(
 
     Values that shapes decide are constants in it, and the types of all others that are known are
     returned. Nodes that fail are left to be computed at run time: the values, which are not there,
-    decide, so that nothing is known of their results. What depends on `open_values` stays.
+    decide, so that nothing is known of their results. What is computed from the elements of
+    `open_values` stays, where these are known.
     """
     shapes = _Shapes(given)
     values = Substitution()
     kept: list[Node] = []
-    is_open = set(open_values)
+    is_open = {value for value in open_values if value not in given}
     for original in graph.nodes:
         node = values.node(original)
         results = shapes.results(node)
         depends = not is_open.isdisjoint(dependencies(original))
-        if depends:
-            is_open.update(value for value in original.outputs if value is not None)
+        if is_open:
+            _follow(is_open, depends, original, results)
         if results and not depends and _is_decided(node, results):
             for old, result in zip(original.outputs, results, strict=False):
                 if old is not None:
@@ -54,6 +56,17 @@ def specialize(
         kept.append(node)
         shapes.note(zip(node.outputs, results, strict=False))
     return values.graph(graph, kept), shapes.types
+
+
+def _follow(is_open: set[Value], depends: bool, node: Node, results: Sequence[Any]) -> None:
+    """Take a node's outputs up into the values that stay open, or out of them."""
+    for value, result in zip_longest(node.outputs, results):
+        if value is None:
+            continue
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            is_open.discard(value)  # what is computed without its elements comes from its shape
+        elif depends:
+            is_open.add(value)
 
 
 def empty(like: Like) -> torch.Tensor:
