@@ -1,8 +1,8 @@
-"""The order in which tensors lie in memory."""
+"""The order in which tensors lie in memory, and of their parts."""
 
 import torch
 
-from hetu.ops.kinds import Tensor
+from hetu.ops.kinds import Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
 
@@ -11,3 +11,10 @@ def channels_last(x: Tensor) -> Tensor:
     """The image `x`, with the channels of each pixel side by side in memory if it is on a CPU."""
     is_image = x.ndim == 4 and x.device.type == "cpu"
     return x.contiguous(memory_format=torch.channels_last) if is_image else x
+
+
+@op("Reorder", domain=FUSED)
+def reorder(x: Tensor, *, axis: int, sizes: Ints, order: Ints) -> Tensor:
+    """The parts of `x` of the given sizes along an axis, in another order."""
+    parts = x.split(sizes, axis)
+    return torch.cat([parts[i] for i in order], axis)

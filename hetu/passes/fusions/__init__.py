@@ -36,6 +36,7 @@ from hetu.passes.fusions.norms import (
 )
 from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.recurrent import lstm
+from hetu.passes.fusions.reorder import reordered
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 from hetu.passes.fusions.sink import sink
 
@@ -44,7 +45,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         nothing, batched_transpose, reshapes, transposes,
         gelu, silu, hard_swish, softplus, mish, clip, layer_norm, rms_norm, norm_scale, norm_bias,
         batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings,
-        trained_embeddings, pad,
+        trained_embeddings, reordered, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,

@@ -1,0 +1,54 @@
+"""All slices of a value, put together in another order: gates of recurrent layers, rolls."""
+
+from collections.abc import Sequence
+
+from hetu.ir import Node
+from hetu.passes.build import make_fused
+from hetu.passes.facts import argument, is_onnx, made_by
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion
+
+
+@fusion("Concat")
+def reordered(node: Node, site: Site) -> Outcome:
+    """In training: the derivative of a split is one copy, that of each slice fills a tensor."""
+    parts = [made_by(value, "Slice") for value in node.inputs]
+    slices = [part for part in parts if part is not None]
+    if site.facts.is_inference or not is_onnx(node, "Concat") or len(slices) < max(2, len(parts)):
+        return None
+    source = slices[0].inputs[0]
+    shape = site.facts.shape(source)
+    if not shape or any(part.inputs[0] is not source for part in slices):
+        return None
+    axis = argument(node, "axis") % len(shape)
+    found = (_span(part, axis, shape) for part in slices)
+    spans = [span for span in found if span is not None]
+    in_order = sorted(spans)
+    if len(spans) < len(slices) or not _are_all(in_order, shape[axis]):
+        return None
+    if reason := site.outside_use(slices, [node]):
+        return reason
+    sizes = tuple(end - start for start, end in in_order)
+    given = {"axis": axis, "sizes": sizes, "order": tuple(map(in_order.index, spans))}
+    fresh = make_fused("Reorder", [source], node.outputs[0], given)
+    return Replacement([fresh], fresh.outputs, slices)
+
+
+def _span(part: Node, axis: int, shape: Sequence[int]) -> tuple[int, int] | None:
+    """From where to where a slice reaches, if it takes neighbours along one axis."""
+    try:
+        starts, ends, axes, steps = (
+            argument(part, name) for name in ("starts", "ends", "axes", "steps")
+        )
+    except LookupError:
+        return None
+    along = [int(number) % len(shape) for number in (range(len(starts)) if axes is None else axes)]
+    if along != [axis] or (steps is not None and steps[0] != 1):
+        return None
+    start, end, _ = slice(int(starts[0]), int(ends[0])).indices(shape[axis])
+    return start, end
+
+
+def _are_all(spans: Sequence[tuple[int, int]], size: int) -> bool:
+    """Whether spans, in order, are a whole axis, each element once."""
+    starts, ends = zip(*spans, strict=True)
+    return (*starts, size) == (0, *ends) and all(start < end for start, end in spans)
