@@ -24,8 +24,8 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
         array = array.astype(element.numpy)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    elif any(stride < 0 or stride % array.itemsize for stride in array.strides):
-        array = array.copy()  # numpy calls an axis of one element contiguous whatever its stride
+    elif not array.flags.aligned or not is_regular(array):
+        array = array.copy()
     if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
     elif is_extension(element):
@@ -36,6 +36,14 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     if device is not None and device.type != "cpu":
         tensor = tensor.to(device)
     return tensor if tensor.dtype == element.torch else tensor.view(element.torch)  # pyright: ignore
+
+
+def is_regular(array: np.ndarray) -> bool:
+    """Whether torch takes the array's strides.
+
+    numpy calls an axis of one element contiguous whatever its stride.
+    """
+    return all(stride >= 0 and not stride % array.itemsize for stride in array.strides)
 
 
 _PLAIN = frozenset({torch.float32, torch.float64, torch.int64, torch.int32, torch.bool})

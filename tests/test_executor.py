@@ -56,20 +56,28 @@ def test_forms_of_feeds(feed: object) -> None:
         np.testing.assert_array_equal(run(model, {key: feed})[0], X + np.float32([1, 2]))
 
 
-def field_of_records(content: np.ndarray) -> np.ndarray:
-    """The same numbers, five bytes apart from one another."""
-    records = np.zeros(content.shape, [("tag", "i1"), ("number", "f4")])
+def field_of_records(content: np.ndarray, size: tuple[int, ...] = ()) -> np.ndarray:
+    """The same numbers, with a byte before each or, of a size, before so many."""
+    records = np.zeros(content.shape[: 2 - len(size)], [("tag", "i1"), ("number", "f4", size)])
     records["number"] = content
     return records["number"]
+
+
+def unaligned(content: np.ndarray) -> np.ndarray:
+    """The same numbers, at an odd address."""
+    moved = np.empty(content.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(content.shape)
+    moved[:] = content
+    return moved
 
 
 @pytest.mark.parametrize(
     "lay",
     [
-        lambda x: x[::-1], lambda x: x[:, ::-1], np.asfortranarray, field_of_records,
+        lambda x: x[::-1], lambda x: x[:, ::-1], np.asfortranarray, unaligned,
+        field_of_records, lambda x: field_of_records(x, (2,)),
         lambda x: x.astype(">f4"), lambda x: np.broadcast_to(x[:1], x.shape), lambda x: x[::2],
     ],
-    ids=["reversed", "mirrored", "Fortran", "records", "big-endian", "read-only", "spread"],
+    ids=["reversed", "mirrored", "Fortran", "unaligned", "records", "pairs", "big-endian", "read-only", "spread"],
 )  # fmt: skip
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_feeds_that_lie_otherwise(lay: Callable[[np.ndarray], np.ndarray], count: int) -> None:

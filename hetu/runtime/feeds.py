@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetu.convert import to_torch
+from hetu.convert import is_regular, to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value
 from hetu.runtime.ndarray import NDArray
@@ -24,15 +24,13 @@ def _is_plain(content: Any, expected: Any) -> bool:
     """Whether a feed is an array that fits as it is: most are, and need no closer look."""
     if type(content) is not np.ndarray or type(expected) is not TensorType:
         return False
-    element, flags = expected.dtype, content.flags
+    element = expected.dtype
     return (
         element not in (None, STRING)
         and content.dtype is element.numpy
         and content.dtype.isbuiltin == 1
-        and content.ndim > 0
-        and flags.c_contiguous
-        and flags.writeable
-        and min(content.strides) > 0
+        and content.flags.carray
+        and is_regular(content)
         and _fits(content.shape, expected.shape)
     )
 
