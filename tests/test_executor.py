@@ -77,7 +77,10 @@ def unaligned(content: np.ndarray) -> np.ndarray:
         field_of_records, lambda x: field_of_records(x, (2,)),
         lambda x: x.astype(">f4"), lambda x: np.broadcast_to(x[:1], x.shape), lambda x: x[::2],
     ],
-    ids=["reversed", "mirrored", "Fortran", "unaligned", "records", "pairs", "big-endian", "read-only", "spread"],
+    ids=[
+        "reversed", "mirrored", "Fortran", "unaligned", "records", "pairs", "big-endian",
+        "read-only", "spread",
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_feeds_that_lie_otherwise(lay: Callable[[np.ndarray], np.ndarray], count: int) -> None:
