@@ -24,7 +24,7 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
         array = array.astype(element.numpy)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    elif not array.flags.aligned or not is_regular(array):
+    elif not array.flags.aligned or not _is_regular(array):
         array = array.copy()
     if element.name in ("int4", "int2"):  # ml_dtypes leaves the upper bits open
         array = array.astype(np.int8)
@@ -38,7 +38,7 @@ def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Ten
     return tensor if tensor.dtype == element.torch else tensor.view(element.torch)  # pyright: ignore
 
 
-def is_regular(array: np.ndarray) -> bool:
+def _is_regular(array: np.ndarray) -> bool:
     """Whether torch takes the array's strides.
 
     numpy calls an axis of one element contiguous whatever its stride.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetu.convert import is_regular, to_torch
+from hetu.convert import to_torch
 from hetu.errors import UsageError, show
 from hetu.ir import Value
 from hetu.runtime.ndarray import NDArray
@@ -16,7 +16,10 @@ from hetu.types import STRING, Dim, DType, MapType, OptionalType, SequenceType, 
 def convert_feed(value: Value, content: Any, device: torch.device) -> Any:
     """What the graph runs on for the feed `value`. Raises `UsageError` where it does not fit."""
     if device.type == "cpu" and _is_plain(content, value.type):
-        return torch.from_numpy(content)
+        try:
+            return torch.from_numpy(content)
+        except ValueError:  # an axis of one element may have a stride that torch does not take
+            pass
     return _convert(content, value.type, f"feed {show(value.name)}", value.casts, device)
 
 
@@ -30,7 +33,6 @@ def _is_plain(content: Any, expected: Any) -> bool:
         and content.dtype is element.numpy
         and content.dtype.isbuiltin == 1
         and content.flags.carray
-        and is_regular(content)
         and _fits(content.shape, expected.shape)
     )
 
@@ -122,5 +124,7 @@ def _fits(shape: tuple[int, ...], expected: tuple[Dim, ...] | None) -> bool:
         return True
     if len(shape) != len(expected):
         return False
-    pairs = zip(expected, shape, strict=True)
-    return all(want == have or not isinstance(want, int) for want, have in pairs)
+    for want, have in zip(expected, shape, strict=True):
+        if want != have and isinstance(want, int):
+            return False
+    return True
