@@ -46,18 +46,12 @@ def _is_regular(array: np.ndarray) -> bool:
     return all(stride >= 0 and not stride % array.itemsize for stride in array.strides)
 
 
-_PLAIN = frozenset({torch.float32, torch.float64, torch.int64, torch.int32, torch.bool})
-"""The usual types, which numpy has itself."""
-
-
 def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     """The array of a tensor, in numpy's or ml_dtypes' type for it."""
     if isinstance(value, np.ndarray):
         return value
     if value.is_sparse:
         value = value.to_dense()
-    if value.dtype in _PLAIN:
-        return value.numpy(force=True)
     element = dtype(value.dtype)
     if element.name in ("int4", "int2"):
         return value.view(torch.int8).numpy(force=True).astype(element.numpy)

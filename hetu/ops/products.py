@@ -59,8 +59,6 @@ def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tens
 
 def _is_much_faster(usual: Callable[[], object], other: Callable[[], object]) -> bool:
     """Whether `other` is worth leaving the `usual` way; the fastest of some turns each count."""
-    for way in (usual, other):
-        way()
     turns = [(_seconds(usual), _seconds(other)) for _ in range(_TURNS)]
     return min(a for a, _ in turns) > MARGIN * min(b for _, b in turns)
 

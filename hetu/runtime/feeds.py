@@ -15,24 +15,19 @@ from hetu.types import STRING, Dim, DType, MapType, OptionalType, SequenceType, 
 
 def convert_feed(value: Value, content: Any, device: torch.device) -> Any:
     """What the graph runs on for the feed `value`. Raises `UsageError` where it does not fit."""
-    if device.type == "cpu" and _is_plain(content, value.type):
-        try:
-            return torch.from_numpy(content)
-        except ValueError:  # an axis of one element may have a stride that torch does not take
-            pass
+    if _is_as_expected(content, value.type):
+        return to_torch(content, device)
     return _convert(content, value.type, f"feed {show(value.name)}", value.casts, device)
 
 
-def _is_plain(content: Any, expected: Any) -> bool:
-    """Whether a feed is an array that fits as it is: most are, and need no closer look."""
+def _is_as_expected(content: Any, expected: Any) -> bool:
+    """Whether a feed is an array of the expected type: most are, and need no closer look."""
     if type(content) is not np.ndarray or type(expected) is not TensorType:
         return False
     element = expected.dtype
     return (
-        element not in (None, STRING)
+        element is not None
         and content.dtype is element.numpy
-        and content.dtype.isbuiltin == 1
-        and content.flags.carray
         and _fits(content.shape, expected.shape)
     )
 

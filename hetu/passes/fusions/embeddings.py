@@ -21,7 +21,6 @@ LARGEST = 1 << 28
 _Lookup = tuple[Value, int, Value, tuple[Node, Node]]
 """Indices, the column, the table, and the nodes that choose column and rows."""
 
-
 _Join = Callable[[Sequence[_Lookup], Site], list[Node] | str]
 """Makes one look-up of several of a kind; its last node has the result. Or the reason not to."""
 
@@ -49,7 +48,7 @@ def _side_by_side(node: Node, site: Site, join: _Join) -> Outcome:
     nodes, inputs, covered, reason = [], [], [], ""
     for run in groups:
         lookups = [lookup for _, lookup in run if lookup is not None]
-        made = join(lookups, site) if len(lookups) >= FEWEST else ""
+        made = _joined(lookups, site, join)
         if isinstance(made, str):
             inputs += [value for value, _ in run]
             reason = reason or made
@@ -88,18 +87,19 @@ def _kind(lookup: _Lookup, site: Site) -> tuple[object, ...]:
     return indices, (site.facts.shape(table) or ())[1:], site.facts.dtype(table)
 
 
-def _holds_floats(lookups: Sequence[_Lookup], site: Site) -> bool:
+def _joined(lookups: Sequence[_Lookup], site: Site, join: _Join) -> list[Node] | str:
+    """What `join` makes of look-ups that can be joined; "" where they are too few."""
+    if len(lookups) < FEWEST:
+        return ""
     indices, _, table, _ = lookups[0]
     element = site.facts.dtype(table)
-    if element is None or site.facts.dtype(indices) not in (INT32, INT64):
-        return False
-    return element.is_float
+    if site.facts.dtype(indices) not in (INT32, INT64) or element is None or not element.is_float:
+        return "the tables hold no floats"
+    return join(lookups, site)
 
 
 def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
     """A look-up in a copy of all tables."""
-    if not _holds_floats(lookups, site):
-        return "the tables hold no floats"
     tables, sizes = [lookup[2] for lookup in lookups], _sizes(lookups, site)
     if sum(_nbytes(table, site) for table in tables) > LARGEST:
         return "the tables are too large to be copied"
@@ -110,8 +110,6 @@ def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
 
 def _as_they_are(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
     """A look-up in the tables themselves."""
-    if not _holds_floats(lookups, site):
-        return "the tables hold no floats"
     if site.facts.derivatives > 1:
         return "it is differentiated twice"
     if site.facts.compiles:

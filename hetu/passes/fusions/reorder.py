@@ -11,9 +11,11 @@ from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 @fusion("Concat")
 def reordered(node: Node, site: Site) -> Outcome:
     """In training: the derivative of a split is one copy, that of each slice fills a tensor."""
+    if site.facts.is_inference or not is_onnx(node, "Concat"):
+        return None
     parts = [made_by(value, "Slice") for value in node.inputs]
     slices = [part for part in parts if part is not None]
-    if site.facts.is_inference or not is_onnx(node, "Concat") or len(slices) < max(2, len(parts)):
+    if len(slices) < max(2, len(parts)):
         return None
     source = slices[0].inputs[0]
     shape = site.facts.shape(source)
