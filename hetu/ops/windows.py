@@ -45,6 +45,13 @@ class Windows:
         """Whether each axis has as much padding after as before the input."""
         return self.begin == self.end
 
+    def as_rows(self) -> "Windows":
+        """Windows over one axis as those over images of one row."""
+        return Windows(
+            (1, *self.sizes), (1, *self.kernel), (1, *self.strides), (1, *self.dilations),
+            (0, *self.begin), (0, *self.end),
+        )  # fmt: skip
+
     def counts(self, ceil_mode: bool = False) -> Ints:
         """How many windows there are; with `ceil_mode`, those that reach beyond the padding too."""
         return tuple(

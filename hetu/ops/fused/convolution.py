@@ -20,6 +20,8 @@ def pack_conv(
     packs: bool = True,
     like_shape: Ints | None = None,
 ) -> Any:
+    """The weight; that of sequences, which `Conv` takes for images of one row, gets an axis."""
+    w = w.unsqueeze(2) if w.ndim == 3 else w
     if not packs:
         return w
     return native.pack_convolution(w, pads, strides, dilations, group, like_shape)
@@ -40,8 +42,15 @@ def conv(
     activation: str = "",
     numbers: Floats = (),
 ) -> Tensor:
-    """A convolution of `x`, with zeros around it first where `before` says how many at each end."""
+    """A convolution of `x`, with zeros around it first where `before` says how many at each end.
+
+    The geometry is that of images; sequences are images of one row.
+    """
+    is_sequence = x.ndim == 3
+    if is_sequence:
+        x, other = x.unsqueeze(2), None if other is None else other.unsqueeze(2)
     if before:
         x = pad(native.ordered(x, w), before[: len(pads)], before[len(pads) :])
     geometry = (pads, strides, dilations, group)
-    return native.convolution(x, w, b, geometry, activation, other, numbers)
+    y = native.convolution(x, w, b, geometry, activation, other, numbers)
+    return y.squeeze(2) if is_sequence else y

@@ -13,6 +13,12 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if is_image else x
 
 
+@op("Select", domain=FUSED)
+def select(x: Tensor, *, axis: int, index: int) -> Tensor:
+    """What lies at one position along an axis, without a copy."""
+    return x.select(axis, index)
+
+
 @op("Reorder", domain=FUSED)
 def reorder(x: Tensor, *, axis: int, sizes: Ints, order: Ints) -> Tensor:
     """The parts of `x` of the given sizes along an axis, in another order."""

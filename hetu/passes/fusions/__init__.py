@@ -16,9 +16,10 @@ from hetu.passes.fusions.activation import (
 )
 from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
-from hetu.passes.fusions.batch_norm import batch_norm
+from hetu.passes.fusions.batch_norm import batch_norm, batch_norm_of_rows
 from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
 from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
+from hetu.passes.fusions.group_norm import group_norm, group_norm_affine
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -37,6 +38,7 @@ from hetu.passes.fusions.norms import (
 from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.recurrent import lstm
 from hetu.passes.fusions.reorder import reordered
+from hetu.passes.fusions.select import select
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 from hetu.passes.fusions.sink import sink
 
@@ -44,12 +46,13 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         nothing, batched_transpose, reshapes, transposes,
         gelu, silu, hard_swish, softplus, mish, clip, layer_norm, rms_norm, norm_scale, norm_bias,
-        batch_norm, sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings,
+        batch_norm, batch_norm_of_rows, group_norm, group_norm_affine,
+        sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings,
         trained_embeddings, reordered, pad,
     ),
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
         convolution, convolution_activation, convolution_plus,
-        lstm, trained_clip,
+        lstm, trained_clip, select,
     ),
 )  # fmt: skip

@@ -164,7 +164,12 @@ def _replacement(
     empty = "none" if is_causal else mask.empty
     empty = "zero" if is_guarded and empty == "nan" else empty
     attributes = {"scale": scores.scale * by_q * by_k, "is_causal": is_causal, "empty": empty}
-    inputs = [q, k, v, *([mask.value] if mask.value is not None and not is_causal else [])]
+    inputs = [q, k, v]
+    if mask.value is not None and not is_causal:
+        keys = (site.facts.shape(scores.product.outputs[0]) or (0,))[-1]
+        made = make_fused("AttentionMask", [mask.value], None, {"keys": keys, "empty": empty})
+        build.nodes.append(made)
+        inputs.append(output_of(made))
     fresh = make_fused("Attention", inputs, node.outputs[0], attributes)
     return Replacement([*build.nodes, fresh], fresh.outputs, (*inner, *outer_q, *outer_k, *groups))
 

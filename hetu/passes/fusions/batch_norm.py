@@ -1,49 +1,100 @@
-"""A convolution and the batch normalization after it: one convolution with other weights."""
+"""A convolution or product and the batch normalization after it: one with other weights."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, output_of
+from hetu.passes.build import constant, make, make_again, output_of
 from hetu.passes.facts import argument, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
-from hetu.passes.fusions.affine import emit, moved, refusal
+from hetu.passes.fusions.affine import emit, is_given, moved, refusal
 
 
 @fusion("BatchNormalization", inference_only=True)
 def batch_norm(node: Node, site: Site) -> Outcome:
     """See the module."""
-    parameters = node.inputs[1:]
     before = made_by(node.inputs[0], "Conv", "ConvTranspose")
     if before is None:
         return None
-    if reason := _refusal(node, before, site):
+    if reason := _refusal(node, before, [before], site):
         return reason
     nodes: list[Node] = []
-    element = site.facts.dtype(before.inputs[1])
-    epsilon = constant(np.array(argument(node, "epsilon"), element and element.numpy))
-    scale, shift = _affine(nodes, parameters, epsilon)  # pyright: ignore[reportArgumentType]
+    scale, shift = _affine(nodes, node, site)
     fresh = moved(nodes, before, scale, shift, node.outputs[0], site)
-    outputs = (output_of(fresh), *(None for _ in node.outputs[1:]))
-    return Replacement([*nodes, fresh], outputs, [before])
+    return _replacement(node, [*nodes, fresh], [before])
 
 
-def _refusal(node: Node, before: Node, site: Site) -> str:
+@fusion("BatchNormalization", inference_only=True)
+def batch_norm_of_rows(node: Node, site: Site) -> Outcome:
+    """The normalization of a product's columns, of which a bias and a reshape may be part."""
+    x = node.inputs[0]
+    flat = made_by(x, "Reshape")
+    rows = x if flat is None else flat.inputs[0]
+    if site.facts.rank(x) != 2 or not _ends_alike(rows, x, site):
+        return None
+    plus = made_by(rows, "Add")
+    product, bias = (rows, None) if plus is None else _summands(plus, site)
+    layer = made_by(product, "MatMul", "Gemm")
+    if layer is None or product is None:
+        return None
+    covered = [each for each in (layer, plus, flat) if each is not None]
+    if reason := _refusal(node, layer, covered, site):
+        return reason
+    nodes: list[Node] = []
+    scale, shift = _affine(nodes, node, site)
+    if bias is not None:
+        shift = emit(nodes, "Add", shift, emit(nodes, "Mul", bias, scale))
+    site.facts.state(shift, site.facts.type(node.inputs[1]))
+    is_gemm = layer.op_type == "Gemm"
+    nodes.append(moved(nodes, layer, scale, shift if is_gemm else None, node.outputs[0], site))
+    y = site.facts.state(output_of(nodes[-1]), site.facts.type(product))
+    if not is_gemm:
+        nodes.append(make("Add", [y, shift], node.outputs[0]))
+    if flat is not None:
+        y = site.facts.state(output_of(nodes[-1]), site.facts.type(product))
+        nodes.append(make_again(flat, [y, *flat.inputs[1:]], node.outputs[0]))
+    return _replacement(node, nodes, covered)
+
+
+def _ends_alike(one: Value | None, other: Value | None, site: Site) -> bool:
+    """Whether two values are known to have last axes of the same size."""
+    shapes = [site.facts.shape(each) for each in (one, other)]
+    return all(shapes) and len({shape[-1] for shape in shapes if shape}) == 1
+
+
+def _summands(plus: Node, site: Site) -> tuple[Value | None, Value | None]:
+    """The product and the vector that are added."""
+    for product, bias in (plus.inputs, plus.inputs[::-1]):
+        if bias is not None and is_given(bias) and site.facts.rank(bias) == 1:
+            return product, bias
+    return None, None
+
+
+def _replacement(node: Node, nodes: Sequence[Node], covered: Sequence[Node]) -> Replacement:
+    outputs = (output_of(nodes[-1]), *(None for _ in node.outputs[1:]))
+    return Replacement(nodes, outputs, covered)
+
+
+def _refusal(node: Node, before: Node, covered: Sequence[Node], site: Site) -> str:
     if any(value is not None for value in node.outputs[1:]) and not _are_unused(node, site):
         return "its statistics are used"
     if "spatial" in node.attributes and not node.attributes["spatial"].value:
         return "it is not spatial"
     if any(value is not None and site.facts.rank(value) != 1 for value in node.inputs[1:]):
         return "its parameters are no vectors"
-    return refusal(before, node.inputs[1:], site) or site.outside_use([before], [node])
+    return refusal(before, node.inputs[1:], site) or site.outside_use(covered, [*covered, node])
 
 
 def _are_unused(node: Node, site: Site) -> bool:
     return all(value is None or site.is_only_use(value, 0) for value in node.outputs[1:])
 
 
-def _affine(nodes: list[Node], parameters: list[Value], epsilon: Value) -> tuple[Value, Value]:
+def _affine(nodes: list[Node], node: Node, site: Site) -> tuple[Value, Value]:
     """Factor and summand that the normalization comes down to."""
-    scale, shift, mean, variance = parameters
+    scale, shift, mean, variance = (value for value in node.inputs[1:] if value is not None)
+    element = site.facts.dtype(scale)
+    epsilon = constant(np.array(argument(node, "epsilon"), element and element.numpy))
     spread = emit(nodes, "Add", variance, epsilon)
     factor = emit(nodes, "Div", scale, emit(nodes, "Sqrt", spread))
     return factor, emit(nodes, "Sub", shift, emit(nodes, "Mul", mean, factor))

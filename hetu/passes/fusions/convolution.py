@@ -19,14 +19,16 @@ def convolution(node: Node, site: Site) -> Outcome:
     if not is_onnx(node, "Conv") or x is None or weight is None or not is_given(weight):
         return None
     kernel = _kernel_shape(weight, site)
-    if kernel is None or len(kernel) not in (2, 3) or 0 in kernel:
-        return "only weights of two or three spatial axes gain from it"
+    if kernel is None or len(kernel) not in (1, 2, 3) or 0 in kernel:
+        return "only weights of one to three spatial axes gain from it"
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
     shape = site.facts.shape(x)
     placed = placed_windows(node, kernel, shape)
     if placed is None:
         return "the padding depends on the input's size"
+    if placed.rank == 1:
+        placed, shape = placed.as_rows(), shape and (*shape[:2], 1, *shape[2:])
     before, pads = _split(placed)
     geometry = {
         "pads": pads, "strides": placed.strides, "dilations": placed.dilations,
