@@ -78,6 +78,43 @@ def test_recurrent_layers(
     compare(lambda *xs: run(None, *xs), lambda *xs: run(FAR, *xs), *inputs)
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(
+    ("op_type", "gates", "attributes"),
+    [
+        ("GRU", 3, {"linear_before_reset": 1}),
+        ("RNN", 1, {}),
+        ("RNN", 1, {"activations": ("Relu", "Relu")}),
+    ],
+)
+def test_derivatives_of_recurrent_layers(
+    op_type: str, gates: int, attributes: dict[str, Any], direction: str
+) -> None:
+    """Against differences: gradients, and gradients of gradients."""
+    kernel = find("", op_type, 22)
+    assert kernel is not None
+    n, size = 2 if direction == "bidirectional" else 1, 3
+    inputs = [random(3, 2, 2), random(n, gates * size, 2), random(n, gates * size, size)]
+    inputs += [random(n, 2 * gates * size), random(n, 2, size)]
+
+    def run(x: torch.Tensor, w: torch.Tensor, r: torch.Tensor, b: torch.Tensor, h: torch.Tensor):
+        given = {"direction": direction, **attributes}
+        return kernel.function(x, w, r, b, None, h, **given)
+
+    points = [x.clone().requires_grad_() for x in inputs]
+    assert torch.autograd.gradcheck(run, points)
+    assert torch.autograd.gradgradcheck(run, points)
+    frozen = [x.requires_grad_(i in (0, 4)) for i, x in enumerate(points)]
+    assert torch.autograd.gradgradcheck(run, frozen)
+
+
+def test_states_are_apart_from_outputs() -> None:
+    kernel = find("", "RNN", 22)
+    assert kernel is not None
+    y, h = kernel.function(random(3, 2, 2), random(1, 4, 2), random(1, 4, 4))
+    assert y.untyped_storage().data_ptr() != h.untyped_storage().data_ptr()
+
+
 MASK = torch.tensor([[True, False, True], [False, False, False], [True, True, True]])
 
 
