@@ -37,7 +37,9 @@ _WIDE = frozenset({"Gelu", "GeluTanh"})
 
 _NAMES = (
     "_linear_pointwise", "_reorder_linear_weight",
-    "_convolution_pointwise", "_reorder_convolution_weight", "_reorder_mkldnn_rnn_layer_weight",
+    "_convolution_pointwise", "_reorder_convolution_weight",
+    "_convolution_transpose_pointwise", "_reorder_convolution_transpose_weight",
+    "_reorder_mkldnn_rnn_layer_weight",
 )  # fmt: skip
 
 
@@ -195,6 +197,38 @@ def pack_convolution(
     layout = _LAYOUTS[weight.ndim]
     return _ONEDNN._reorder_convolution_weight(
         weight.contiguous(memory_format=layout), pads, strides, dilations, groups, input_shape
+    )
+
+
+def pack_transposed_convolution(
+    weight: Tensor, geometry: Sequence[Any], input_shape: Ints | None
+) -> Tensor:
+    """A weight for `transposed_convolution` with this geometry, on images of about that shape."""
+    if not is_packable(weight) or weight.ndim != 4:
+        return weight
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    return _ONEDNN._reorder_convolution_transpose_weight(weight, *geometry, input_shape)
+
+
+def transposed_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: tuple[Ints, Ints, Ints, Ints, int],
+    activation: str,
+    numbers: Floats = (),
+) -> Tensor:
+    """`activation(transposed convolution + bias, *numbers)`; channels last if it is packed.
+
+    `geometry` is padding, output padding, strides, dilations and groups.
+    """
+    function, (name, algorithm) = ACTIVATIONS[activation]
+    if not weight.is_mkldnn:
+        pads, extra, strides, dilations, groups = geometry
+        y = torch.convolution(x, weight, bias, strides, pads, dilations, True, extra, groups)
+        return function(y, *numbers)
+    return _ONEDNN._convolution_transpose_pointwise(
+        ordered(x, weight), weight, _dense(bias), *geometry, name, numbers, algorithm
     )
 
 

@@ -45,6 +45,13 @@ class Windows:
         """Whether each axis has as much padding after as before the input."""
         return self.begin == self.end
 
+    def takes(self, output_padding: Ints) -> bool:
+        """Whether torch takes it over such windows: less than the stride or than the dilation."""
+        return all(
+            extra < max(pair)
+            for extra, *pair in zip(output_padding, self.strides, self.dilations, strict=True)
+        )
+
     def as_rows(self) -> "Windows":
         """Windows over one axis as those over images of one row."""
         return Windows(
@@ -110,6 +117,29 @@ def split_pads(totals: list[int], more_at_end: bool) -> tuple[Ints, Ints]:
     small = tuple(total // 2 for total in totals)
     large = tuple(total - total // 2 for total in totals)
     return (small, large) if more_at_end else (large, small)
+
+
+def crops(
+    over: Windows,
+    sizes: Ints,
+    extra: Ints,
+    output_shape: Ints | None,
+    pads: Ints | None,
+    auto_pad: str,
+) -> tuple[Ints, Ints]:
+    """What is cut off the full result of a transposed convolution before and after each axis.
+
+    The windows are `over` that result; `sizes` are the input's.
+    """
+    if output_shape is None and auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
+        pads = pads if pads and auto_pad != "VALID" else (0,) * (2 * over.rank)
+        return pads[: over.rank], pads[over.rank :]
+    wanted = output_shape or tuple(s * n for s, n in zip(over.strides, sizes, strict=True))
+    totals = [f + e - w for f, e, w in zip(over.padded, extra, wanted[-over.rank :], strict=True)]
+    begin, end = split_pads([max(0, n) for n in totals], auto_pad == "SAME_UPPER")
+    if output_shape is not None:  # what it has beyond the full result is added at the end
+        end = tuple(total - crop for total, crop in zip(totals, begin, strict=True))
+    return begin, end
 
 
 def pad(x: Tensor, begin: Ints, end: Ints, value: float = 0.0) -> Tensor:

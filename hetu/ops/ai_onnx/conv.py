@@ -61,9 +61,9 @@ def conv_transpose(
     # The windows lie over the output; their counts are the sizes of the input.
     over = win.place((0,) * len(kernel), kernel, strides, dilations).fitted(tuple(x.shape[2:]))
     extra = output_padding or (0,) * over.rank
-    begin, end = _crops(over, tuple(x.shape[2:]), extra, output_shape, pads, auto_pad)
+    begin, end = win.crops(over, tuple(x.shape[2:]), extra, output_shape, pads, auto_pad)
     transpose = _TRANSPOSED.get(over.rank) if w.numel() else None
-    if transpose is not None and begin == end and _torch_takes(extra, over):
+    if transpose is not None and begin == end and over.takes(extra):
         return transpose(x, w, b, over.strides, begin, extra, group, over.dilations)
     if transpose is not None:
         full = transpose(x, w, None, over.strides, 0, 0, group, over.dilations)
@@ -72,33 +72,6 @@ def conv_transpose(
     end = tuple(more - crop for more, crop in zip(extra, end, strict=True))
     y = win.pad(full, tuple(-crop for crop in begin), end)
     return y if b is None else y + b.reshape(-1, *(1,) * over.rank)
-
-
-def _torch_takes(extra: Ints, windows: Windows) -> bool:
-    """Whether torch takes this output padding: less than the stride or than the dilation."""
-    return all(
-        e < max(pair) for e, *pair in zip(extra, windows.strides, windows.dilations, strict=True)
-    )
-
-
-def _crops(
-    over: Windows,
-    sizes: Ints,
-    extra: Ints,
-    output_shape: Ints | None,
-    pads: Ints | None,
-    auto_pad: str,
-) -> tuple[Ints, Ints]:
-    """How much of the full result is cut off at the beginning and at the end of each axis."""
-    if output_shape is None and auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
-        pads = pads if pads and auto_pad != "VALID" else (0,) * (2 * over.rank)
-        return pads[: over.rank], pads[over.rank :]
-    wanted = output_shape or tuple(s * n for s, n in zip(over.strides, sizes, strict=True))
-    totals = [f + e - w for f, e, w in zip(over.padded, extra, wanted[-over.rank :], strict=True)]
-    begin, end = win.split_pads([max(0, n) for n in totals], auto_pad == "SAME_UPPER")
-    if output_shape is not None:  # what it has beyond the full result is added at the end
-        end = tuple(total - crop for total, crop in zip(totals, begin, strict=True))
-    return begin, end
 
 
 @op("DeformConv", since=19)

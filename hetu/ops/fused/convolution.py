@@ -54,3 +54,45 @@ def conv(
     geometry = (pads, strides, dilations, group)
     y = native.convolution(x, w, b, geometry, activation, other, numbers)
     return y.squeeze(2) if is_sequence else y
+
+
+@op("PackConvTranspose", domain=FUSED)
+def pack_conv_transpose(
+    w: Tensor,
+    *,
+    pads: Ints,
+    output_padding: Ints,
+    strides: Ints,
+    dilations: Ints,
+    group: int,
+    packs: bool = True,
+    like_shape: Ints | None = None,
+) -> Any:
+    """The weight; that of sequences gets an axis, as for `Conv`."""
+    w = w.unsqueeze(2) if w.ndim == 3 else w
+    if not packs:
+        return w
+    geometry = (pads, output_padding, strides, dilations, group)
+    return native.pack_transposed_convolution(w, geometry, like_shape)
+
+
+@op("ConvTranspose", domain=FUSED)
+def conv_transpose(
+    x: Tensor,
+    w: Any,
+    b: Tensor | None = None,
+    *,
+    pads: Ints,
+    output_padding: Ints,
+    strides: Ints,
+    dilations: Ints,
+    group: int,
+    activation: str = "",
+    numbers: Floats = (),
+) -> Tensor:
+    """A transposed convolution; its geometry is that of images, as for `Conv`."""
+    is_sequence = x.ndim == 3
+    geometry = (pads, output_padding, strides, dilations, group)
+    x = x.unsqueeze(2) if is_sequence else x
+    y = native.transposed_convolution(x, w, b, geometry, activation, numbers)
+    return y.squeeze(2) if is_sequence else y

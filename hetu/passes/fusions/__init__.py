@@ -17,7 +17,12 @@ from hetu.passes.fusions.activation import (
 from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
 from hetu.passes.fusions.batch_norm import batch_norm, batch_norm_of_rows
-from hetu.passes.fusions.convolution import convolution, convolution_activation, convolution_plus
+from hetu.passes.fusions.convolution import (
+    convolution,
+    convolution_activation,
+    convolution_plus,
+    transposed_convolution,
+)
 from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
 from hetu.passes.fusions.group_norm import group_norm, group_norm_affine
 from hetu.passes.fusions.linear import (
@@ -52,7 +57,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     ),
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
-        convolution, convolution_activation, convolution_plus,
+        convolution, transposed_convolution, convolution_activation, convolution_plus,
         lstm, trained_clip, select,
     ),
 )  # fmt: skip

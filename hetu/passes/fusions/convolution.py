@@ -1,5 +1,7 @@
 """Convolutions: weights packed once, with activation and residual in the same step."""
 
+from typing import Any
+
 from hetu.ir import Node, Value
 from hetu.ops import windows
 from hetu.ops.fused.convolution import LIKE_SHAPE
@@ -67,10 +69,46 @@ def placed_windows(
     return windows.place(sizes, kernel, strides, dilations, pads, auto_pad)
 
 
+@fusion("ConvTranspose", inference_only=True)
+def transposed_convolution(node: Node, site: Site) -> Outcome:
+    """A transposed convolution with a weight."""
+    x, weight, bias = (*node.inputs, None)[:3]
+    if not is_onnx(node, "ConvTranspose") or x is None or weight is None or not is_given(weight):
+        return None
+    kernel, shape = _kernel_shape(weight, site), site.facts.shape(x)
+    if kernel is None or len(kernel) not in (1, 2) or 0 in kernel or shape is None:
+        return "only weights of one or two spatial axes gain from it, on inputs of known shapes"
+    if site.facts.dtype(weight) is not FLOAT32:
+        return f"the weight is {site.facts.dtype(weight)}"
+    over = windows.place((0,) * len(kernel), kernel, *_arguments(node, "strides", "dilations"))
+    extra = argument(node, "output_padding") or (0,) * over.rank
+    cut = _arguments(node, "output_shape", "pads", "auto_pad")
+    over, sizes = over.fitted(shape[2:]), shape[2:]
+    begin, end = windows.crops(over, sizes, extra, *cut)
+    if begin != end or min(begin) < 0 or not over.takes(extra):
+        return "it is cut or padded in another way than oneDNN does"
+    if over.rank == 1:
+        over, begin, extra, sizes = over.as_rows(), (0, *begin), (0, *extra), (1, *sizes)
+    geometry = {
+        "pads": begin, "output_padding": extra, "strides": over.strides,
+        "dilations": over.dilations, "group": argument(node, "group"),
+    }  # fmt: skip
+    layout = {"packs": site.facts.copies_weights, LIKE_SHAPE: (*shape[:2], *sizes)}
+    packed = make_fused("PackConvTranspose", [weight], None, geometry | layout)
+    inputs = [x, output_of(packed), bias]
+    fresh = make_fused("ConvTranspose", inputs, node.outputs[0], geometry)
+    return Replacement([packed, fresh], fresh.outputs)
+
+
+def _arguments(node: Node, *names: str) -> list[Any]:
+    return [argument(node, name) for name in names]
+
+
 @fusion(*ACTIVATIONS, inference_only=True)
 def convolution_activation(node: Node, site: Site) -> Outcome:
-    """An activation after a convolution."""
-    return with_activation(node, "Conv", site)
+    """An activation after a convolution, transposed or not."""
+    found = with_activation(node, "Conv", site)
+    return found or with_activation(node, "ConvTranspose", site)
 
 
 @fusion("Add", inference_only=True)
