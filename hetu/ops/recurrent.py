@@ -183,15 +183,18 @@ def _torch_states(states: States) -> Tensor | States:
 def _torch_weights(layer: Layer, order: Ints) -> list[Tensor]:
     """Each direction's weights with torch's order of gates.
 
-    They lie in one piece of memory, matrices before biases, as cuDNN wants them.
+    Beside the CPU they lie in one piece of memory, matrices before biases, as cuDNN wants them.
     """
     matrices = [matrix for pair in zip(layer.w, layer.r, strict=True) for matrix in pair]
     biases = [] if layer.b is None else [part for both in layer.b for part in both.chunk(2)]
     tensors = matrices + biases
     gates = [tensor.chunk(len(order)) for tensor in tensors]
-    flat = torch.cat([parts[i].reshape(-1) for parts in gates for i in order])
-    pieces = flat.split([tensor.numel() for tensor in tensors])
-    weights = [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+    if layer.x.device.type == "cpu":
+        weights = [torch.cat([parts[i] for i in order]) for parts in gates]
+    else:
+        flat = torch.cat([parts[i].reshape(-1) for parts in gates for i in order])
+        pieces = flat.split([tensor.numel() for tensor in tensors])
+        weights = [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
     matrices, biases = weights[: len(matrices)], weights[len(matrices) :]
     return [*matrices[:2], *biases[:2], *matrices[2:], *biases[2:]]
 

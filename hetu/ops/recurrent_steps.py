@@ -59,7 +59,7 @@ def _turned(steps: Tensor, layer: Layer) -> Tensor:
 def reset_after_gru(gates: Tensor, r: Tensor, b: Tensor, h: Tensor) -> Tensor:
     """A `Walk` of GRU cells that reset after the product, gates in ONNX's order."""
     if _is_differentiated(gates, r, b, h):
-        return _Gru.apply(gates, r, b, h)[0]
+        return _Gru.apply(gates, r, b, h)  # pyright: ignore[reportReturnType]
     return _gru_steps(gates, r, b, h, keeps=False)[0]
 
 
@@ -88,19 +88,15 @@ def _again(function: Callable[..., Tensor], inputs: Sequence[Any], ctx: Any, dy:
 
 
 class _Gru(torch.autograd.Function):
-    """The states; for the derivative, the activated gates and the states' part of the gates too."""
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, r: Tensor, b: Tensor, h: Tensor) -> Tensor:
+        y, active, recurrent = _gru_steps(gates, r, b, h, keeps=True)
+        ctx.save_for_backward(gates, r, b, h, y, active, recurrent)
+        return y
 
     @staticmethod
-    def forward(gates: Tensor, r: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _gru_steps(gates, r, b, h, keeps=True)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Sequence[Tensor], output: Sequence[Tensor]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*inputs, *output)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor, *_: Any) -> Any:
+    def backward(ctx: Any, *dys: Tensor) -> Any:
+        (dy,) = dys
         gates, r, b, h, y, active, recurrent = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _again(_plain_gru, (gates, r, b, h), ctx, dy)
@@ -170,22 +166,21 @@ def _plain_gru(gates: Tensor, r: Tensor, b: Tensor, h: Tensor) -> Tensor:
 
 def _rnn(gates: Tensor, r: Tensor, h: Tensor, is_tanh: bool) -> Tensor:
     if _is_differentiated(gates, r, h):
-        return _Rnn.apply(gates, r, h, is_tanh)
+        return _Rnn.apply(gates, r, h, is_tanh)  # pyright: ignore[reportReturnType]
     return _rnn_steps(gates, r, h, is_tanh)
 
 
 class _Rnn(torch.autograd.Function):
     @staticmethod
-    def forward(gates: Tensor, r: Tensor, h: Tensor, is_tanh: bool) -> Tensor:
-        return _rnn_steps(gates, r, h, is_tanh)
+    def forward(ctx: Any, gates: Tensor, r: Tensor, h: Tensor, is_tanh: bool) -> Tensor:
+        ctx.is_tanh = is_tanh
+        y = _rnn_steps(gates, r, h, is_tanh)
+        ctx.save_for_backward(gates, r, h, y)
+        return y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.is_tanh = inputs
-        ctx.save_for_backward(*tensors, output)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Any:
+    def backward(ctx: Any, *dys: Tensor) -> Any:
+        (dy,) = dys
         gates, r, h, y = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _again(_plain_rnn, (gates, r, h, ctx.is_tanh), ctx, dy)

@@ -15,6 +15,7 @@ from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
 from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
+from hetu.passes.parts import parts
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
@@ -82,7 +83,7 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
-            for join in (merge, channels_last):
+            for join in (merge, parts, channels_last):
                 graph, found = join(graph, facts)
                 notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)

@@ -104,13 +104,11 @@ class _Normalized(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, axis: int, is_log: bool) -> Tensor:
-        return torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int, bool], output: Tensor) -> None:
-        _, ctx.axis, ctx.is_log = inputs
-        ctx.save_for_backward(output)
+    def forward(ctx: Any, x: Tensor, axis: int, is_log: bool) -> Tensor:
+        ctx.axis, ctx.is_log = axis, is_log
+        y = torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
+        ctx.save_for_backward(y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -124,7 +122,7 @@ class _Normalized(torch.autograd.Function):
 def _normalized(x: Tensor, axis: int, is_log: bool) -> Tensor:
     if x.requires_grad and x.ndim and x.numel():
         return _Normalized.apply(x, axis, is_log)  # pyright: ignore[reportReturnType]
-    return _Normalized.forward(x, axis, is_log)
+    return torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
 
 
 @op("Softmax", since=13)

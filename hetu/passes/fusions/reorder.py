@@ -6,6 +6,7 @@ from hetu.ir import Node
 from hetu.passes.build import make_fused
 from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
+from hetu.passes.spans import span_of
 
 
 @fusion("Concat")
@@ -22,8 +23,8 @@ def reordered(node: Node, site: Site) -> Outcome:
     if not shape or any(part.inputs[0] is not source for part in slices):
         return None
     axis = argument(node, "axis") % len(shape)
-    found = (_span(part, axis, shape) for part in slices)
-    spans = [span for span in found if span is not None]
+    found = (span_of(part, shape) for part in slices)
+    spans = [span[1:] for span in found if span is not None and span.axis == axis]
     in_order = sorted(spans)
     if len(spans) < len(slices) or not _are_all(in_order, shape[axis]):
         return None
@@ -33,21 +34,6 @@ def reordered(node: Node, site: Site) -> Outcome:
     given = {"axis": axis, "sizes": sizes, "order": tuple(map(in_order.index, spans))}
     fresh = make_fused("Reorder", [source], node.outputs[0], given)
     return Replacement([fresh], fresh.outputs, slices)
-
-
-def _span(part: Node, axis: int, shape: Sequence[int]) -> tuple[int, int] | None:
-    """From where to where a slice reaches, if it takes neighbours along one axis."""
-    try:
-        starts, ends, axes, steps = (
-            argument(part, name) for name in ("starts", "ends", "axes", "steps")
-        )
-    except LookupError:
-        return None
-    along = [int(number) % len(shape) for number in (range(len(starts)) if axes is None else axes)]
-    if along != [axis] or (steps is not None and steps[0] != 1):
-        return None
-    start, end, _ = slice(int(starts[0]), int(ends[0])).indices(shape[axis])
-    return start, end
 
 
 def _are_all(spans: Sequence[tuple[int, int]], size: int) -> bool:
