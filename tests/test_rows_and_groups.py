@@ -1,10 +1,12 @@
 """Norms of groups and of rows, and single positions, as exporters spell them."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
+import hetu as ht
 from tests.test_fusions import check, fused, load, normal, reasons
 
 
@@ -120,6 +122,36 @@ def test_norms_of_rows(body: str, rank: int, is_fused: bool) -> None:
         {"x": normal(*map(int, shape.split(", ")))},
     )
     assert fused(notes, "batch norm of rows") == is_fused
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 5, 3), (2, 5, 3, 4), (2, 5, 2, 3, 2)])
+@pytest.mark.parametrize("then", ["y = Identity(n)", "y = Relu(n)", "y = LeakyRelu(n)"])
+def test_norms_after_nothing(shape: tuple[int, ...], then: str) -> None:
+    """Behind an operator that cannot take them in, whatever the order in memory."""
+    body = f"""
+        r = Sin(x) {NORM.replace("y =", "n =")} {then}
+    """
+    size = ", ".join(map(str, shape))
+    feeds = {"x": normal(*shape)}
+    make = partial(load, body, f"float[{size}] x", f"float[{size}] y", **VECTORS)
+    assert fused(check(make, feeds), "lone batch norm") == 1
+    model = make()
+    executor = ht.Executor(list(model.outputs.values()))
+    (expected,) = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(feeds["x"], 1, -1)), -1, 1)
+    (actual,) = executor.run(feed_dict={"x": last}, convert_to_numpy_ret_vals=True)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_norm_whose_scale_is_computed() -> None:
+    body = f"r = Sin(x) scale = Exp(s) {NORM}"
+    weights = {name: array for name, array in VECTORS.items() if name != "scale"}
+    inputs = "float[2, 5, 3] x, float[5] s"
+    notes = check(
+        lambda: load(body, inputs, "float[2, 5, 3] y", **weights),
+        {"x": normal(2, 5, 3), "s": normal(5)},
+    )
+    assert "computed" in reasons(notes, "lone batch norm")[0]
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

@@ -16,7 +16,12 @@ from hetu.passes.fusions.activation import (
 )
 from hetu.passes.fusions.affine import channel_affine
 from hetu.passes.fusions.attention import attention
-from hetu.passes.fusions.batch_norm import batch_norm, batch_norm_of_rows
+from hetu.passes.fusions.batch_norm import (
+    batch_norm,
+    batch_norm_activation,
+    batch_norm_of_rows,
+    lone_batch_norm,
+)
 from hetu.passes.fusions.convolution import (
     convolution,
     convolution_activation,
@@ -58,6 +63,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
         convolution, transposed_convolution, convolution_activation, convolution_plus,
-        lstm, trained_clip, select,
+        lone_batch_norm, batch_norm_activation, lstm, trained_clip, select,
     ),
 )  # fmt: skip

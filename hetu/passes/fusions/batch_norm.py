@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make, make_again, output_of
+from hetu.passes.build import constant, make, make_again, make_fused, output_of
 from hetu.passes.facts import argument, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
+from hetu.passes.fusions.activations import ACTIVATIONS, with_activation
 from hetu.passes.fusions.affine import emit, is_given, moved, refusal
+from hetu.types import FLOAT32
 
 
 @fusion("BatchNormalization", inference_only=True)
@@ -57,6 +59,28 @@ def batch_norm_of_rows(node: Node, site: Site) -> Outcome:
     return _replacement(node, nodes, covered)
 
 
+@fusion("BatchNormalization", inference_only=True)
+def lone_batch_norm(node: Node, site: Site) -> Outcome:
+    """A normalization that no layer takes in: a factor and a summand of each channel."""
+    x, *parameters = node.inputs
+    if any(site.facts.dtype(value) is not FLOAT32 for value in node.inputs):
+        return "not all of its inputs are known to be float32"
+    if site.facts.rank(x) in (None, 1) or not all(map(is_given, parameters)):
+        return "its parameters are computed, or its input has no known channels"
+    if reason := _unusual(node, site):
+        return reason
+    nodes: list[Node] = []
+    scale, shift = _affine(nodes, node, site)
+    fresh = make_fused("ChannelAffine", [x, scale, shift], node.outputs[0])
+    return _replacement(node, [*nodes, fresh], [])
+
+
+@fusion(*ACTIVATIONS, inference_only=True)
+def batch_norm_activation(node: Node, site: Site) -> Outcome:
+    """An activation after a factor and a summand of each channel."""
+    return with_activation(node, "ChannelAffine", site)
+
+
 def _ends_alike(one: Value | None, other: Value | None, site: Site) -> bool:
     """Whether two values are known to have last axes of the same size."""
     shapes = [site.facts.shape(each) for each in (one, other)]
@@ -77,13 +101,21 @@ def _replacement(node: Node, nodes: Sequence[Node], covered: Sequence[Node]) -> 
 
 
 def _refusal(node: Node, before: Node, covered: Sequence[Node], site: Site) -> str:
+    return (
+        _unusual(node, site)
+        or refusal(before, node.inputs[1:], site)
+        or site.outside_use(covered, [*covered, node])
+    )
+
+
+def _unusual(node: Node, site: Site) -> str:
     if any(value is not None for value in node.outputs[1:]) and not _are_unused(node, site):
         return "its statistics are used"
     if "spatial" in node.attributes and not node.attributes["spatial"].value:
         return "it is not spatial"
     if any(value is not None and site.facts.rank(value) != 1 for value in node.inputs[1:]):
         return "its parameters are no vectors"
-    return refusal(before, node.inputs[1:], site) or site.outside_use(covered, [*covered, node])
+    return ""
 
 
 def _are_unused(node: Node, site: Site) -> bool:

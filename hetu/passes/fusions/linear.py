@@ -12,8 +12,9 @@ from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_act
 from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
 
-SMALLEST = 1 << 20
-"""A product of fewer multiplications is faster without oneDNN, whose calls cost more."""
+SMALLEST, SMALLEST_OF_MANY_ROWS = 1 << 20, 1 << 22
+"""A product of fewer multiplications is faster without oneDNN, whose calls cost more: that of up to
+16 rows, on which BLAS is slow, and that of 64 and more."""
 
 _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 
@@ -127,10 +128,16 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
     rows = _rows(node, site)
-    smallest = SMALLEST_ROW if rows == 1 else SMALLEST
-    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < smallest:
+    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < _smallest(rows):
         return "it is too small to gain from it"
     return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
+
+
+def _smallest(rows: int | None) -> int:
+    """How many multiplications it takes for oneDNN to be faster."""
+    if rows == 1:
+        return SMALLEST_ROW
+    return min(max(SMALLEST, (rows or 0) << 16), SMALLEST_OF_MANY_ROWS)
 
 
 def _rows(node: Node, site: Site) -> int | None:
