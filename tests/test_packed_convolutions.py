@@ -76,6 +76,45 @@ def test_a_residual_of_sequences() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_single_pixels(rank: int, bias: bool) -> None:
+    proto = model("Conv", random(6, CHANNELS, *(1,) * rank), bias, rank, "Relu", strides=[2] * rank)
+    assert check(proto, (3, CHANNELS, *(1,) * rank), "single pixel") == [""]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "attributes"),
+    [
+        ((1, 1), (1, 2), {}),
+        ((3, 3), (1, 1), {"pads": [1, 1, 1, 1]}),
+        ((1, 1), (1, 1), {"group": 2}),
+        ((1, 1), (1, 1), {"pads": [0, 0, 0, 1]}),
+        ((2, 2), (2, 2), {}),
+    ],
+)
+def test_what_is_no_single_pixel(
+    kernel: tuple[int, ...], size: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    weight = random(6, CHANNELS // attributes.get("group", 1), *kernel)
+    proto = model("Conv", weight, True, 2, **attributes)
+    assert check(proto, (3, CHANNELS, *size), "single pixel") == []
+
+
+def test_gradients_of_single_pixels() -> None:
+    x = ht.Variable(name="x", value=random(3, CHANNELS, 1, 1))
+    w = ht.Variable(name="w", value=random(6, CHANNELS, 1, 1))
+    y = ht.op.Conv(x, w)
+    executor = ht.Executor([y, *ht.gradients(y * y, [x, w])])
+    found = executor.run(convert_to_numpy_ret_vals=True)
+    rows, matrix = random(3, CHANNELS, 1, 1)[..., 0, 0], random(6, CHANNELS, 1, 1)[..., 0, 0]
+    result = rows @ matrix.T
+    expected = [result, 2 * result @ matrix, 2 * result.T @ rows]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one[..., 0, 0], other, rtol=1e-5)
+    assert [note.fusion for note in executor.explain() if not note.reason] == ["single pixel"]
+
+
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("then", ["", "Relu", "Sigmoid"])
 @pytest.mark.parametrize(
     "attributes",

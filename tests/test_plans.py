@@ -115,7 +115,7 @@ def test_convolutions_have_the_form_that_is_best_for_each_shape() -> None:
     w = np.random.default_rng(0).normal(size=(64, 1024, 1, 1)).astype(np.float32)
     x = ht.Variable(name="x", dtype="float32")
     executor = ht.Executor([ht.op.Conv(x, ht.Variable(name="w", value=w))])
-    shapes = [(batch, 1024, size, size) for batch in (1, 2, 9) for size in (1, 7, 14)]
+    shapes = [(batch, 1024, size, size) for batch in (1, 2, 9) for size in (2, 7, 14)]
     for shape in shapes:
         executor.run(feed_dict={x: np.zeros(shape, np.float32)})
     (plans,) = executor.subexecutor["default"]._plans.values()

@@ -26,6 +26,7 @@ from hetu.passes.fusions.convolution import (
     convolution,
     convolution_activation,
     convolution_plus,
+    single_pixel,
     transposed_convolution,
 )
 from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
@@ -62,7 +63,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     ),
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
-        convolution, transposed_convolution, convolution_activation, convolution_plus,
+        single_pixel, convolution, transposed_convolution, convolution_activation, convolution_plus,
         lone_batch_norm, batch_norm_activation, lstm, trained_clip, select,
     ),
 )  # fmt: skip

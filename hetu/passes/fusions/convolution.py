@@ -2,16 +2,41 @@
 
 from typing import Any
 
+import numpy as np
+
 from hetu.ir import Node, Value
 from hetu.ops import windows
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.windows import Windows
-from hetu.passes.build import make_fused, output_of
+from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
-from hetu.passes.fusions.affine import is_given
+from hetu.passes.fusions.affine import emit, is_given
+from hetu.passes.fusions.linear import is_small
 from hetu.types import FLOAT32
+
+
+@fusion("Conv")
+def single_pixel(node: Node, site: Site) -> Outcome:
+    """A convolution of images of one pixel, as squeezed channels are: a product, if a small one."""
+    x, weight, bias = (*node.inputs, None)[:3]
+    if not is_onnx(node, "Conv") or x is None or weight is None or argument(node, "group") != 1:
+        return None
+    found = (x, weight, node.outputs[0])
+    shapes: list[tuple[int, ...]] = [site.facts.shape(value) or () for value in found]
+    if any(len(shape) < 3 or set(shape[2:]) != {1} for shape in shapes):
+        return None
+    whole, kernel, result = shapes
+    if 0 in whole or not is_small(whole[0], whole[1], kernel[0]):
+        return None
+    nodes: list[Node] = []
+    rows = emit(nodes, "Reshape", x, constant(np.array(whole[:2])))
+    matrix = emit(nodes, "Reshape", weight, constant(np.array(kernel[:2])))
+    given = [rows, matrix] if bias is None else [rows, matrix, bias]
+    nodes.append(make("Gemm", given, None, {"transB": 1}))
+    fresh = make("Reshape", [output_of(nodes[-1]), constant(np.array(result))], node.outputs[0])
+    return Replacement([*nodes, fresh], fresh.outputs)
 
 
 @fusion("Conv", inference_only=True)

@@ -127,17 +127,17 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
         bias = (*node.inputs, None)[2]
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
-    rows = _rows(node, site)
-    if (TYPICAL_ROWS if rows is None else rows) * columns * depth < _smallest(rows):
+    if is_small(_rows(node, site), depth, columns):
         return "it is too small to gain from it"
     return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
-def _smallest(rows: int | None) -> int:
-    """How many multiplications it takes for oneDNN to be faster."""
+def is_small(rows: int | None, depth: int, columns: int) -> bool:
+    """Whether a product of so many rows is faster in one call of BLAS."""
     if rows == 1:
-        return SMALLEST_ROW
-    return min(max(SMALLEST, (rows or 0) << 16), SMALLEST_OF_MANY_ROWS)
+        return depth * columns < SMALLEST_ROW
+    smallest = min(max(SMALLEST, (rows or 0) << 16), SMALLEST_OF_MANY_ROWS)
+    return (rows or TYPICAL_ROWS) * depth * columns < smallest
 
 
 def _rows(node: Node, site: Site) -> int | None:
