@@ -1,12 +1,14 @@
 """Shapes and layout where ONNX Runtime is silent: old versions, strings, half floats, gradients."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from hetu.errors import UsageError
 from hetu.ops.ai_onnx.pad import pad, pad_1
-from hetu.ops.ai_onnx.shape import concat_1, reshape_1, split_2, squeeze, tile_1
+from hetu.ops.ai_onnx.shape import concat_1, reshape, reshape_1, split_2, squeeze, tile_1
 from hetu.types import DTYPES
 from tests.support.examples import Call
 from tests.test_versions import build, run
@@ -102,3 +104,17 @@ def test_layout_of_every_stored_type(element: np.dtype) -> None:
     np.testing.assert_array_equal(result("Identity", 25, x), x)
     assert result("Shape", 25, x).tolist() == [2, 3]
     assert result("Size", 25, x).tolist() == 6
+
+
+def test_sequences_that_become_one_image() -> None:
+    """torch's kernels see by the strides that channels lie side by side."""
+    words = torch.randn(1, 12, 5, dtype=torch.float64, requires_grad=True)
+    for shape in ((1, 5, 3, 4), (-1, 5, 4, 3), (0, 0, 3, 4)):
+        image = reshape(words.transpose(1, 2), shape)
+        assert torch.equal(image, words.transpose(1, 2).contiguous().view(image.shape))
+        assert image.stride()[0] == 60 and image.stride()[1] == 1
+    make = partial(reshape, shape=(1, 5, 3, 4))
+    assert torch.autograd.gradcheck(lambda x: make(x.transpose(1, 2)), [words])
+    for other in (torch.zeros(1, 5, 12), torch.zeros(1, 5, 24)[..., ::2], torch.zeros(60)):
+        assert torch.equal(make(other), torch.zeros(1, 5, 3, 4))
+    assert make(np.full((5, 12), "a", object)).shape == (1, 5, 3, 4)
