@@ -87,6 +87,46 @@ SHAPES: dict[str, tuple[Callable[..., Any], *tuple[Shape, ...]]] = {
     "mean of all": (lambda x: x.mean(), (2, 3)),
     "sum": (lambda x: x.sum(1, keepdim=True), (2, 3)),
     "sum of all": (lambda x: x.sum(dtype=torch.float64), (2, 3)),
+    "prod": (lambda x: x.prod(-1, keepdim=True), (2, 3)),
+    "prod of all": (lambda x: x.prod(), (2, 3)),
+    "logsumexp": (lambda x: x.logsumexp((0, 2)), (2, 3, 4)),
+    "any": (lambda x: (x > 0).any(1), (2, 3)),
+    "all": (lambda x: (x > 0).all((0, 1), keepdim=True), (2, 3)),
+    "any of all": (lambda x: (x > 0).any(), (2, 3)),
+    "norm": (lambda x: torch.linalg.vector_norm(x, 2, (0, 1), True), (2, 3)),
+    "norm of all": (lambda x: torch.linalg.vector_norm(x, 1), (2, 3)),
+    "var": (lambda x: x.var(1, correction=0), (2, 3)),
+    "var_mean": (lambda x: torch.var_mean(x, (0, 2), correction=1, keepdim=True), (2, 3, 4)),
+    "cumsum": (lambda x: x.cumsum(-1), (2, 3)),
+    "cumprod": (lambda x: x.cumprod(0, dtype=torch.float64), (2, 3)),
+    "stack": (lambda x, y: torch.stack([x, y], -2), (2, 3), (2, 3)),
+    "sort": (lambda x: tuple(x.sort(0, descending=True)), (3, 4)),
+    "argsort": (lambda x: torch.argsort(x, dim=1, stable=True), (3, 4)),
+    "scatter": (lambda x, y: x.scatter(1, INDEX.to(x.device), y), (3, 4), (3, 2)),
+    "scatter_add": (lambda x, y: x.scatter_add(1, INDEX.to(x.device), y), (3, 4), (3, 2)),
+    "scatter_reduce": (
+        lambda x, y: x.scatter_reduce(1, INDEX.to(x.device), y, "amax"), (3, 4), (3, 2),
+    ),
+    "index_add": (lambda x, y: x.index_add(0, INDEX[:, 0].to(x.device), y), (2, 4), (3, 4)),
+    "index_put": (lambda x, y: x.index_put((INDEX[:, 0].to(x.device),), y), (2, 4), (3, 4)),
+    "masked_fill": (lambda x: x.masked_fill(x > 0, 1), (2, 3)),
+    "nan_to_num": (lambda x: torch.nan_to_num(x), (2, 3)),
+    "lerp": (torch.lerp, (2, 3), (2, 3), (3,)),
+    "lerp by a number": (lambda x, y: torch.lerp(x, y, 0.5), (2, 3), (3,)),
+    "addcmul": (torch.addcmul, (3,), (2, 3), (2, 1)),
+    "atan2": (torch.atan2, (2, 3), (3,)),
+    "logaddexp": (torch.logaddexp, (2, 3), (2, 1)),
+    "reflect": (lambda x: F.pad(x, (1, 2, 0, 1), mode="reflect"), (2, 3, 4, 5)),
+    "replicate": (lambda x: F.pad(x, (1, 2), mode="replicate"), (2, 3, 4)),
+    "rand_like": (lambda x: torch.rand_like(x, dtype=torch.float64), (2, 3)),
+    "arange": (lambda x: x * torch.arange(1, 7.5, 2.5, device=x.device), (3,)),
+    "whole arange": (lambda x: torch.arange(5, device=x.device), (3,)),
+    "arange that counts down": (lambda x: torch.arange(9, 2, -3, device=x.device), (3,)),
+    "eye": (lambda x: torch.eye(2, 3, device=x.device), (3,)),
+    "grid_sample": (
+        lambda x, g: F.grid_sample(x, g, align_corners=False), (2, 3, 4, 5), (2, 6, 7, 2),
+    ),
+    "adaptive pool": (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), (2, 3, 7, 8)),
     "amax": (lambda x: x.amax(1), (2, 3)),
     "amin": (lambda x: x.amin(keepdim=True), (2, 3)),
     **{name: (getattr(torch, name), (2, 3)) for name in UNARY},
@@ -99,6 +139,11 @@ INTEGERS: dict[str, Callable[[Tensor], Any]] = {
     "div": lambda x: x / x,
     "sqrt": lambda x: x.sqrt(),
     "sum": lambda x: x.sum(),
+    "prod": lambda x: x.prod(1),
+    "any": lambda x: x.any(0),
+    "any of bytes": lambda x: x.to(torch.uint8).any(0),
+    "cumsum": lambda x: x.cumsum(1),
+    "cumsum of truth": lambda x: (x > 0).cumsum(0),
     "mixed": lambda x: x * x.to(torch.float32),
     "compare": lambda x: x > 1,
     "bits": lambda x: x & 1,
@@ -153,12 +198,12 @@ def test_what_does_not_fit(function: Callable[..., Any], shapes: list[Shape]) ->
 
 
 def test_rules_import_nothing() -> None:
-    """torch's own functions for the device import torch._dynamo."""
+    """torch's own functions for the device import torch._dynamo, or sympy at least."""
     code = (
         "import sys, torch, test_meta\n"
         "for function, *shapes in test_meta.SHAPES.values():\n"
         "    test_meta.on_meta(function, *map(torch.rand, shapes))\n"
-        "    assert 'torch._dynamo' not in sys.modules, function\n"
+        "    assert not {'torch._dynamo', 'sympy'} & {*sys.modules}, function\n"
     )
     environment = {"PYTHONPATH": __file__.rpartition("/")[0]}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

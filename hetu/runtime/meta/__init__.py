@@ -5,7 +5,7 @@ the first one imports `torch._dynamo`, which takes longer than all else that a f
 rules here know the shape and type of what common operators make; the rest is left to torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -25,7 +25,7 @@ class MetaMode(TorchDispatchMode):
     ) -> Any:
         rule = RULES.get(func)
         given = kwargs or {}
-        result = rule(*args, **given) if rule and _is_meta(args) else None
+        result = rule(*args, **given) if rule and _is_meta(args, given) else None
         return func(*args, **given) if result is None else result
 
     @classmethod
@@ -34,8 +34,8 @@ class MetaMode(TorchDispatchMode):
         return False
 
 
-def _is_meta(args: Sequence[Any]) -> bool:
+def _is_meta(args: Sequence[Any], given: Mapping[str, Any]) -> bool:
     first = args[0] if args else None
     if isinstance(first, list | tuple) and first:
         first = first[0]
-    return isinstance(first, Tensor) and first.is_meta
+    return first.is_meta if isinstance(first, Tensor) else given.get("device") == META

@@ -51,9 +51,32 @@ def _gather(x: Tensor, dim: int, index: Tensor, **options: Any) -> Tensor:
     return made(index.shape, x.dtype)
 
 
-@rule("flip", "roll", "tril", "triu")
-def _moved(x: Tensor, *args: Any) -> Tensor:
+@rule("stack")
+def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    if len({(t.shape, t.dtype, t.is_meta) for t in tensors}) != 1:
+        return None
+    axis = dim % (first.ndim + 1)
+    return made((*first.shape[:axis], len(tensors), *first.shape[axis:]), first.dtype)
+
+
+@rule(
+    "flip", "index_add", "index_copy", "index_put", "roll", "scatter", "scatter_add",
+    "scatter_reduce", "tril", "triu",
+)  # fmt: skip
+def _moved(x: Tensor, *args: Any, **options: Any) -> Tensor:
     return made(x.shape, x.dtype)
+
+
+@rule("sort")
+def _sort(x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+    return made(x.shape, x.dtype), made(x.shape, torch.int64)
+
+
+@rule("nonzero")
+def _nonzero(x: Tensor) -> Tensor:
+    """How many there are is not known; torch says so, too, but takes half a second to find out."""
+    raise NotImplementedError("the shape of what nonzero returns depends on the elements")
 
 
 @rule("repeat")
@@ -73,18 +96,65 @@ def _topk(x: Tensor, k: int, dim: int = -1, *args: Any) -> tuple[Tensor, Tensor]
     return made(sizes, x.dtype), made(sizes, torch.int64)
 
 
-@rule("mean", "sum", "amax", "amin")
+@rule("mean", "sum", "amax", "amin", "prod", "logsumexp")
 def _reduced(
     x: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: torch.dtype | None = None
 ) -> Tensor | None:
-    if not x.is_floating_point() or isinstance(dim, str) or not isinstance(keepdim, bool):
+    sizes = _left(x, dim, keepdim) if x.is_floating_point() else None
+    return None if sizes is None else made(sizes, dtype or x.dtype)
+
+
+@rule("any", "all")
+def _truth(x: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor | None:
+    sizes = _left(x, dim, keepdim) if x.dtype is not torch.uint8 else None
+    return None if sizes is None else made(sizes, torch.bool)
+
+
+@rule("linalg_vector_norm")
+def _norm(
+    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *,
+    dtype: torch.dtype | None = None,
+) -> Tensor | None:  # fmt: skip
+    return _reduced(x, dim, keepdim, dtype=dtype)
+
+
+@rule("var", "std")
+def _spread(
+    x: Tensor, dim: Any = None, *args: Any, correction: Any = None, keepdim: bool = False
+) -> Tensor | None:
+    return None if args else _reduced(x, dim, keepdim)
+
+
+@rule("var_mean", "std_mean")
+def _spread_and_mean(x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor] | None:
+    found = _spread(x, *args, **options)
+    return None if found is None else (found, made(found.shape, found.dtype))
+
+
+def _left(x: Tensor, dim: Any, keepdim: Any) -> list[int] | None:
+    """The sizes that a reduction leaves; None where it is not known to be one."""
+    if isinstance(dim, str) or not isinstance(keepdim, bool):
         return None
-    axes = range(x.ndim) if dim is None or not len(dim) else [axis % x.ndim for axis in dim]
+    named = [dim] if isinstance(dim, int) else dim
+    axes = range(x.ndim) if named is None or not len(named) else [axis % x.ndim for axis in named]
     if len(set(axes)) != len(axes) or (keepdim and not x.ndim) or not prod(x.shape):
         return None
     sizes = enumerate(x.shape)
-    kept = [1 if axis in axes else size for axis, size in sizes if keepdim or axis not in axes]
-    return made(kept, dtype or x.dtype)
+    return [1 if axis in axes else size for axis, size in sizes if keepdim or axis not in axes]
+
+
+@rule("cumprod", "cumsum", "logcumsumexp")
+def _running(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor | None:
+    kind = dtype or (x.dtype if x.is_floating_point() else torch.int64)
+    return None if x.is_complex() else made(x.shape, kind)
+
+
+@rule(*(f"{kind}_pad{rank}d" for kind in ("reflection", "replication") for rank in (1, 2, 3)))
+def _padded(x: Tensor, padding: Sequence[int]) -> Tensor | None:
+    sizes = list(x.shape)
+    for index, amount in enumerate(padding):
+        sizes[-1 - index // 2] += amount
+    return made(sizes, x.dtype) if min(sizes) > 0 else None
 
 
 @rule("argmax", "argmin")

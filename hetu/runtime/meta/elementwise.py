@@ -1,5 +1,6 @@
 """Operators that compute element by element, and those that make tensors of a given shape."""
 
+from math import ceil
 from typing import Any
 
 import torch
@@ -30,10 +31,11 @@ def _of_numbers(*args: Any, **options: Any) -> Tensor | None:
 
 
 @rule(
-    "_prelu_kernel", "acos", "acosh", "asin", "asinh", "atan", "atanh", "celu", "cos", "cosh",
-    "div", "elu", "erf", "exp", "expm1", "gelu", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "log", "log1p", "mish", "pow", "reciprocal", "relu", "relu6", "rsqrt",
-    "sigmoid", "silu", "sin", "sinh", "softplus", "sqrt", "square", "tan", "tanh",
+    "_prelu_kernel", "acos", "acosh", "addcmul", "asin", "asinh", "atan", "atan2", "atanh", "celu",
+    "cos", "cosh", "div", "elu", "erf", "exp", "expm1", "gelu", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "lerp", "log", "log1p", "logaddexp", "mish", "pow", "reciprocal",
+    "relu", "relu6", "rsqrt", "sigmoid", "silu", "sin", "sinh", "softplus", "sqrt", "square", "tan",
+    "tanh",
 )  # fmt: skip
 def _floating(*args: Any, **options: Any) -> Tensor | None:
     """Element by element, on floating-point numbers."""
@@ -48,6 +50,16 @@ def _truth(*args: Any) -> Tensor:
     return made(broadcast(*args), torch.bool)
 
 
+@rule("masked_fill")
+def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
+    return made(broadcast(x, mask), x.dtype)
+
+
+@rule("nan_to_num")
+def _nan_to_num(x: Tensor, *args: Any) -> Tensor:
+    return made(x.shape, x.dtype)
+
+
 @rule("where")
 def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor | None:
     if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dtype is not y.dtype:
@@ -55,7 +67,10 @@ def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor | None:
     return made(broadcast(condition, x, y), x.dtype)
 
 
-@rule("_softmax", "_log_softmax", "clone", "empty_like", "ones_like", "zeros_like", "full_like")
+@rule(
+    "_log_softmax", "_safe_softmax", "_softmax", "bernoulli", "clone", "empty_like", "full_like",
+    "ones_like", "rand_like", "randn_like", "zeros_like",
+)  # fmt: skip
 def _like(x: Tensor, *args: Any, dtype: torch.dtype | None = None, **options: Any) -> Tensor | None:
     is_plain = options.get("layout") in (None, torch.strided) and options.get("device") is None
     is_kept = not any(arg is True for arg in args)  # `half_to_float`; an axis of 1 equals True
@@ -72,3 +87,16 @@ def _new(
     x: Tensor, size: Any, *args: Any, dtype: torch.dtype | None = None, **options: Any
 ) -> Tensor | None:
     return made(size, dtype or x.dtype) if options.get("device") in (None, META) else None
+
+
+@rule("arange")
+def _arange(*bounds: float, dtype: torch.dtype | None = None, **options: Any) -> Tensor | None:
+    start, end, step = {1: (0, *bounds, 1), 2: (*bounds, 1), 3: bounds}[len(bounds)]
+    count = ceil((end - start) / step) if step else -1
+    kind = torch.int64 if all(isinstance(b, int) for b in bounds) else torch.get_default_dtype()
+    return made((count,), dtype or kind) if count >= 0 else None
+
+
+@rule("eye")
+def _eye(*sizes: int, dtype: torch.dtype | None = None, **options: Any) -> Tensor:
+    return made((sizes[0], sizes[-1]), dtype or torch.get_default_dtype())

@@ -120,3 +120,14 @@ def _upsample(x: Tensor, sizes: Sequence[int] | None, *args: Any) -> Tensor | No
     if sizes is None or min(sizes) < 1 or x.ndim != len(sizes) + 2:
         return None
     return made((*x.shape[:2], *sizes), x.dtype)
+
+
+@rule("grid_sampler_2d", "grid_sampler_3d")
+def _grid_sampler(x: Tensor, grid: Tensor, *args: Any) -> Tensor | None:
+    is_fitting = x.ndim == grid.ndim and x.shape[0] == grid.shape[0] and x.dtype is grid.dtype
+    return made((*x.shape[:2], *grid.shape[1:-1]), x.dtype) if is_fitting else None
+
+
+@rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
+def _adaptive_pool(x: Tensor, size: Sequence[int]) -> Tensor:
+    return made((*x.shape[: -len(size)], *size), x.dtype)
