@@ -102,6 +102,9 @@ SHAPES: dict[str, tuple[Callable[..., Any], *tuple[Shape, ...]]] = {
     "stack": (lambda x, y: torch.stack([x, y], -2), (2, 3), (2, 3)),
     "sort": (lambda x: tuple(x.sort(0, descending=True)), (3, 4)),
     "argsort": (lambda x: torch.argsort(x, dim=1, stable=True), (3, 4)),
+    "searchsorted": (lambda x, y: torch.searchsorted(x.sort()[0], y), (5,), (2, 3)),
+    "small places": (lambda x, y: torch.searchsorted(x, y, out_int32=True), (2, 5), (2, 3)),
+    "cdist": (lambda x, y: torch.cdist(x.float(), y.float()), (4, 3), (5, 3)),
     "scatter": (lambda x, y: x.scatter(1, INDEX.to(x.device), y), (3, 4), (3, 2)),
     "scatter_add": (lambda x, y: x.scatter_add(1, INDEX.to(x.device), y), (3, 4), (3, 2)),
     "scatter_reduce": (
@@ -141,6 +144,7 @@ INTEGERS: dict[str, Callable[[Tensor], Any]] = {
     "sum": lambda x: x.sum(),
     "prod": lambda x: x.prod(1),
     "any": lambda x: x.any(0),
+    "fourier": lambda x: torch.fft.fft(x.to(torch.complex64), dim=0),
     "any of bytes": lambda x: x.to(torch.uint8).any(0),
     "cumsum": lambda x: x.cumsum(1),
     "cumsum of truth": lambda x: (x > 0).cumsum(0),

@@ -68,6 +68,23 @@ def _moved(x: Tensor, *args: Any, **options: Any) -> Tensor:
     return made(x.shape, x.dtype)
 
 
+@rule("searchsorted")
+def _places(numbers: Tensor, x: Any, *, out_int32: bool = False, **options: Any) -> Tensor | None:
+    kind = torch.int32 if out_int32 else torch.int64
+    return made(x.shape, kind) if isinstance(x, Tensor) else None
+
+
+@rule("_cdist_forward")
+def _distances(x: Tensor, y: Tensor, *args: Any) -> Tensor | None:
+    is_plain = x.ndim == y.ndim == 2 and x.dtype is y.dtype and x.shape[1] == y.shape[1]
+    return made((len(x), len(y)), x.dtype) if is_plain else None
+
+
+@rule("_fft_c2c")
+def _fourier(x: Tensor, *args: Any) -> Tensor:
+    return made(x.shape, x.dtype)
+
+
 @rule("sort")
 def _sort(x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     return made(x.shape, x.dtype), made(x.shape, torch.int64)
