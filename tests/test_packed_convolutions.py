@@ -167,3 +167,34 @@ def test_weights_that_are_fed() -> None:
     (actual,) = executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True)
     np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
     assert not [note for note in executor.explain() if note.fusion == "transposed convolution"]
+
+
+STANDARDIZED = {
+    "by batch normalization": """
+        both = Constant<value_ints = [0, 2]>()
+        m = ReduceMean<keepdims = 0>(flat, both) v = ReduceMean<keepdims = 0>(square, both)
+        n = BatchNormalization(flat, ones, zeros, m, v)
+    """,
+    "by hand": """
+        v = ReduceMean<keepdims = 1>(square, axes) e = Constant<value = float {1e-5}>()
+        t = Add(v, e) s = Sqrt(t) n = Div(centered, s)
+    """,
+}
+
+
+@pytest.mark.parametrize("how", STANDARDIZED)
+def test_standardized_weights(how: str) -> None:
+    """What weights alone decide is computed once, and the convolution is packed."""
+    text = f"""<ir_version: 9, opset_import: ["" : 18]>
+    g (float[N, 4, H, W] x) => (float[N, 6, a, b] y) {{
+        into = Constant<value_ints = [1, 6, -1]>() back = Constant<value_ints = [6, 4, 3, 3]>()
+        axes = Constant<value_ints = [2]>() flat = Reshape(w, into)
+        mean = ReduceMean<keepdims = 1>(flat, axes) centered = Sub(flat, mean)
+        square = Mul(centered, centered) {STANDARDIZED[how]}
+        weight = Reshape(n, back) y = Conv(x, weight)
+    }}"""
+    proto = onnx.parser.parse_model(text)
+    weights = {"w": random(6, 4, 3, 3), "ones": np.ones(6, "f"), "zeros": np.zeros(6, "f")}
+    used = weights if "Batch" in text else {"w": weights["w"]}
+    proto.graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in used.items())
+    assert check(proto, (2, 4, 7, 6), "convolution") == [""]

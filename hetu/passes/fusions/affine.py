@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hetu.ir import Node, Value
+from hetu.ops.registry import FUSED
 from hetu.passes.build import constant, make, make_again, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
@@ -12,7 +13,8 @@ from hetu.types import TensorType
 
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _MAKERS = (
-    "Add", "Sub", "Mul", "Div", "Neg", "Reciprocal", "Sqrt",
+    "Add", "Sub", "Mul", "Div", "Neg", "Pow", "Reciprocal", "Sqrt",
+    "LayerNormalization", "ReduceMean",
     "Concat", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze",
 )  # fmt: skip
 _OPPOSITES = {"Add": None, "Sub": "Neg", "Mul": None, "Div": "Reciprocal"}
@@ -63,11 +65,12 @@ def _is_per_channel(parameter: Value, value: Value, layer: Node, site: Site) -> 
 
 
 def is_given(value: Value | None) -> bool:
-    """Whether a value is a weight, or put together from weights, factors and summands."""
+    """Whether a value is a weight, or made of weights, standardized or not, and factors of them."""
     if value is None or value.data is not None:
         return value is not None
     node = value.node
-    if node is None or not is_onnx(node, *_MAKERS):
+    is_affine = node is not None and (node.domain, node.op_type) == (FUSED, "ChannelAffine")
+    if node is None or not (is_affine or is_onnx(node, *_MAKERS)):
         return False
     return all(is_given(given) for given in node.inputs if given is not None)
 
