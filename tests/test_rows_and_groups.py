@@ -168,3 +168,13 @@ def test_several_positions() -> None:
     body = "i = Constant<value_ints = [1]>() g = Gather(x, i) y = Exp(g)"
     notes = check(lambda: load(body, "float[3, 4] x", "float[1, 4] y"), {"x": normal(3, 4)})
     assert not fused(notes, "select")
+
+
+@pytest.mark.parametrize(("axis", "index"), [(2, 0), (-3, 0), (0, 3), (0, -4)])
+def test_no_such_position(axis: int, index: int) -> None:
+    """The error is that of the node, as without optimization."""
+    x = ht.Variable(name="x", dtype="float32")
+    y = ht.op.Gather(x, ht.constant(np.int64(index)), axis=axis)
+    for optimize in (True, False):
+        with pytest.raises(ht.HetuError, match="Gather"):
+            ht.Executor([y], optimize=optimize).run(feed_dict={x: normal(3, 4)})

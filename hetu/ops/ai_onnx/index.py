@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from hetu.errors import ModelError
 from hetu.ops.autocast import together
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import op
@@ -14,6 +15,8 @@ _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 @op("Gather")
 def gather(data: Tensor, indices: Indices, *, axis: int = 0) -> Tensor:
+    if not -data.ndim <= axis < data.ndim:
+        raise ModelError(f"axis {axis} of a tensor of rank {data.ndim}")
     axis %= data.ndim
     # Shapes stay on the host while the constants that index them are on the device; indices of
     # rank 1 keep torch from reading a single one back to the host.

@@ -166,8 +166,10 @@ def _replacement(
     attributes = {"scale": scores.scale * by_q * by_k, "is_causal": is_causal, "empty": empty}
     inputs = [q, k, v]
     if mask.value is not None and not is_causal:
-        keys = (site.facts.shape(scores.product.outputs[0]) or (0,))[-1]
-        made = make_fused("AttentionMask", [mask.value], None, {"keys": keys, "empty": empty})
+        shape = site.facts.shape(node.inputs[0])
+        assert shape is not None  # or it is a misfit
+        given = {"keys": shape[-1], "empty": empty}
+        made = make_fused("AttentionMask", [mask.value], None, given)
         build.nodes.append(made)
         inputs.append(output_of(made))
     fresh = make_fused("Attention", inputs, node.outputs[0], attributes)

@@ -101,14 +101,14 @@ def transposed_convolution(node: Node, site: Site) -> Outcome:
     if not is_onnx(node, "ConvTranspose") or x is None or weight is None or not is_given(weight):
         return None
     kernel, shape = _kernel_shape(weight, site), site.facts.shape(x)
-    if kernel is None or len(kernel) not in (1, 2) or 0 in kernel or shape is None:
+    if kernel is None or len(kernel) not in (1, 2) or shape is None or 0 in (*kernel, *shape):
         return "only weights of one or two spatial axes gain from it, on inputs of known shapes"
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
-    over = windows.place((0,) * len(kernel), kernel, *_arguments(node, "strides", "dilations"))
+    sizes, steps = shape[2:], _arguments(node, "strides", "dilations")
+    over = windows.place((0,) * len(kernel), kernel, *steps).fitted(sizes)
     extra = argument(node, "output_padding") or (0,) * over.rank
     cut = _arguments(node, "output_shape", "pads", "auto_pad")
-    over, sizes = over.fitted(shape[2:]), shape[2:]
     begin, end = windows.crops(over, sizes, extra, *cut)
     if begin != end or min(begin) < 0 or not over.takes(extra):
         return "it is cut or padded in another way than oneDNN does"

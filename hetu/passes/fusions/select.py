@@ -9,11 +9,13 @@ from hetu.passes.fusion import Outcome, Site, fusion, replaced
 @fusion("Gather")
 def select(node: Node, site: Site) -> Outcome:
     """A `Gather` at one position."""
+    if not is_onnx(node, "Gather") or site.facts.shape(node.outputs[0]) is None:
+        return None
     index, shape = constant_array(node.inputs[1]), site.facts.shape(node.inputs[0])
-    if not is_onnx(node, "Gather") or index is None or index.ndim or shape is None:
+    if index is None or index.ndim or shape is None:
         return None
     axis = argument(node, "axis")
-    if not -shape[axis] <= index < shape[axis]:
-        return "it is outside of the axis"
+    if not -len(shape) <= axis < len(shape) or not -shape[axis] <= index < shape[axis]:
+        return "there is no such position"
     attributes = {"axis": axis, "index": int(index)}
     return replaced(node, make_fused("Select", node.inputs[:1], node.outputs[0], attributes))
