@@ -149,8 +149,9 @@ def test_samples(name: str, version: int, tmp_path: Path) -> None:
         assert sample.shape == (100, 200)
         assert sample.dtype == (np.int32 if name == "randint_sample_op" else np.float32)
         assert np.all(is_possible(sample))
-        assert sample.mean() == pytest.approx(mean, abs=0.05)
-        assert sample.std() == pytest.approx(deviation, rel=0.03)
+        # five standard errors: ONNX Runtime's sample is another in every process
+        assert sample.mean() == pytest.approx(mean, abs=5 * deviation / math.sqrt(sample.size))
+        assert sample.std() == pytest.approx(deviation, rel=5 * math.sqrt(1.1 / sample.size))
 
 
 def exported_sample(executor: Executor, result: Value, folder: Path) -> np.ndarray:
