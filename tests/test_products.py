@@ -1,5 +1,7 @@
 """Products in training by oneDNN: torch's own results and gradients, wherever operands lie."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -54,14 +56,33 @@ def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours[-1] < ours[0]
 
 
-def test_the_choice_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """oneDNN is asked for nothing that BLAS does as fast, and measured once."""
-    slow, fast = (lambda a, b: sum(torch.mm(a, b.t()) for _ in range(5))), (lambda a, b: b)
+@pytest.mark.parametrize(
+    ("rows", "cost", "expected"),
+    [
+        (300, 5.0, (False, False, False)),
+        (301, 1.1, (True, True, False)),
+        (302, 0.9, (True, True, False)),
+        (303, 0.5, (True, True, True)),
+    ],
+)
+def test_the_choice_is_measured(
+    rows: int, cost: float, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another way has to be much faster than the usual one, and is measured once.
+
+    The clock is the test's: BLAS takes a second, oneDNN `cost` of them.
+    """
+    taken = []
+
+    def seconds(function: partial[torch.Tensor]) -> float:
+        taken.append(1.0 if function.func is torch.mm else cost)
+        return taken[-1]
+
     monkeypatch.setattr(native, "has_wide_products", lambda: True)
-    for rows, way, expected in ((300, slow, False), (301, fast, True)):
-        monkeypatch.setattr(native, "product", way)
-        assert choose(rows, 400, 500) == Choice(*[expected] * 3)
-        monkeypatch.setattr(native, "product", lambda a, b: pytest.fail("it is known"))
-        assert choose(rows, 400, 500) == Choice(*[expected] * 3)
+    monkeypatch.setattr(products, "_seconds", seconds)
+    assert choose(rows, 400, 500) == Choice(*expected)
+    assert set(taken) == {1.0, cost}
+    taken.clear()
+    assert choose(rows, 400, 500) == Choice(*expected) and not taken
     monkeypatch.setattr(native, "has_wide_products", lambda: False)
-    assert not any(choose(302, 400, 500))
+    assert not any(choose(304, 400, 500))
