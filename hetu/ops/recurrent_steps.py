@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.autocast import outside_autocast
-from hetu.ops.recurrent import Layer, States, goes_backward
+from hetu.ops.kinds import Ints
+from hetu.ops.recurrent import Layer, States, fused, goes_backward
 
 LARGEST_STEP = 4 << 20
 """With more multiplications of a direction in a step, torch's kernels are as fast."""
@@ -24,8 +25,17 @@ biases (directions, 1, gates) and the first states to all states (time, directio
 """
 
 
-def is_for_steps(layer: Layer) -> bool:
-    """Whether a layer that torch's kernels take is walked faster here."""
+def standard_layer(
+    walk: Walk, run: Callable[..., States], layer: Layer, order: Ints
+) -> tuple[Tensor, States]:
+    """What a kind of cell makes of a layer that torch's kernels take, where that is faster.
+
+    `walk` does it here, `run` in torch's kernel with its `order` of ONNX's gates.
+    """
+    return _walked(walk, layer) if _is_for_steps(layer) else fused(run, layer, order)
+
+
+def _is_for_steps(layer: Layer) -> bool:
     x, r = layer.x, layer.r
     if x.device.type != "cpu" or layer.lengths is not None:
         return False
@@ -34,8 +44,7 @@ def is_for_steps(layer: Layer) -> bool:
     return x.shape[1] * r[0].numel() <= LARGEST_STEP
 
 
-def walked(walk: Walk, layer: Layer) -> tuple[Tensor, States]:
-    """What a kind of cell makes of a layer."""
+def _walked(walk: Walk, layer: Layer) -> tuple[Tensor, States]:
     with outside_autocast(layer.x.device):
         layer = layer.in_one_type()
         if layer.b is None:
@@ -145,9 +154,8 @@ def _gru_backward(
     found = torch.empty_like(factors)
     products = found.flatten(-2)[..., : r.shape[1]]
     dh = _walk_back(dy, factors, found, products, r, update)
-    d_r, d_b = _of_weights(products, before)
     d_gates = torch.cat([found[..., :2, :].flatten(-2), found[..., 3, :]], -1)
-    return d_gates, d_r, d_b, dh
+    return d_gates, _of_weights(products, before), products.sum((0, 2)).unsqueeze(1), dh
 
 
 def _plain_gru(gates: Tensor, r: Tensor, b: Tensor, h: Tensor) -> Tensor:
@@ -187,8 +195,7 @@ class _Rnn(torch.autograd.Function):
         factors = 1 - y * y if ctx.is_tanh else (y > 0).to(y.dtype)
         found = torch.empty_like(factors)
         dh = _walk_back(dy, factors.unsqueeze(-2), found.unsqueeze(-2), found, r)
-        d_r, _ = _of_weights(found, torch.cat([h[None], y[:-1]]))
-        return found, d_r, dh, None
+        return found, _of_weights(found, torch.cat([h[None], y[:-1]])), dh, None
 
 
 def _rnn_steps(gates: Tensor, r: Tensor, h: Tensor, is_tanh: bool) -> Tensor:
@@ -232,7 +239,6 @@ def _walk_back(
     return dh
 
 
-def _of_weights(products: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of the recurrent weights and their biases."""
-    d_r = torch.einsum("tdbg,tdbh->dgh", products, before)
-    return d_r, products.sum((0, 2)).unsqueeze(1)
+def _of_weights(products: Tensor, before: Tensor) -> Tensor:
+    """The gradients of the recurrent weights, from those of the products and the states before."""
+    return torch.einsum("tdbg,tdbh->dgh", products, before)

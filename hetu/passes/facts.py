@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hetu.ir import Node, Tensor, Value
-from hetu.ops.registry import find
+from hetu.ops.registry import FUSED, find
 from hetu.types import DType, TensorType, short_domain
 
 
@@ -86,6 +86,11 @@ def constant_array(value: Value | None) -> np.ndarray | None:
 def is_onnx(node: Node | None, *op_types: str) -> bool:
     """Whether there is a node and it is one of these operators of ai.onnx."""
     return node is not None and node.op_type in op_types and not short_domain(node.domain)
+
+
+def is_fused(node: Node | None, op_type: str) -> bool:
+    """Whether there is a node and it is this operator of those that only passes create."""
+    return node is not None and (node.domain, node.op_type) == (FUSED, op_type)
 
 
 def made_by(value: Value | None, *op_types: str) -> Node | None:

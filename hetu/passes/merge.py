@@ -1,12 +1,13 @@
 """Joins products of one input with several weights into one product with all of them."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from hetu.ir import Attribute, Graph, Node, Substitution, Value, add_outputs, describe
-from hetu.ops.registry import FUSED
-from hetu.passes.build import make, make_fused, output_of
-from hetu.passes.facts import Facts
+from hetu.ir import Graph, Node, Substitution, Value, describe
+from hetu.passes.build import make, make_fused, make_with, output_of
+from hetu.passes.facts import Facts, is_fused
 from hetu.passes.fusion import Note
+from hetu.passes.groups import replace_groups
 from hetu.passes.prune import prune
 
 _Key = tuple[object, ...]
@@ -22,23 +23,16 @@ def merge(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
         key = _key(node, facts)
         if key is not None:
             groups.setdefault(key, []).append(node)
-    firsts = {nodes[0]: nodes for nodes in groups.values() if len(nodes) > 1}
-    if not firsts or not facts.is_inference:
+    joined = [nodes for nodes in groups.values() if len(nodes) > 1]
+    if not joined or not facts.is_inference:
         return graph, []
-    merged = {node for nodes in firsts.values() for node in nodes}
-    values, kept = Substitution(), []
-    for node in graph.nodes:
-        if node in firsts:
-            kept += _joined(firsts[node], values, facts)
-        elif node not in merged:
-            kept.append(values.node(node))
-    notes = [Note("merge", describe(node)) for node in firsts]
-    return prune(values.graph(graph, kept)), notes
+    merged = replace_groups(graph, joined, partial(_joined, facts=facts))
+    return prune(merged), [Note("merge", describe(nodes[0])) for nodes in joined]
 
 
 def _key(node: Node, facts: Facts) -> _Key | None:
     """What products have in common that can be joined."""
-    if (node.domain, node.op_type) != (FUSED, "Linear"):
+    if not is_fused(node, "Linear"):
         return None
     x, packed, bias = node.inputs
     packing = packed.node if packed is not None else None
@@ -76,11 +70,10 @@ def _split(
     values: Substitution,
     facts: Facts,
 ) -> Node:
-    attributes = {"axis": Attribute("int", -1), "split": Attribute("ints", sizes)}
-    split = Node("Split", (whole,), attributes, version=2)
-    outputs = []
-    for index, node in enumerate(products):
-        old = output_of(node)
-        values[old] = facts.state(Value(old.name, old.type, split, index), facts.type(old))
-        outputs.append(values[old])
-    return add_outputs(split, outputs)
+    attributes = {"axis": -1, "split": sizes}
+    olds = [output_of(node) for node in products]
+    split = make_with("Split", [whole], olds, attributes, domain="", version=2)
+    for old, new in zip(olds, split.outputs, strict=True):
+        assert new is not None
+        values[old] = facts.state(new, facts.type(old))
+    return split

@@ -4,19 +4,20 @@ The derivative of a split puts its parts together; that of each slice fills a te
 size, and all of these are added up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from hetu.ir import Graph, Node, Substitution, Value, describe
-from hetu.ops.registry import FUSED
 from hetu.passes.build import make_fused, make_with, output_of
-from hetu.passes.facts import Facts, is_onnx
+from hetu.passes.facts import Facts, is_fused, is_onnx
 from hetu.passes.fusion import Note
+from hetu.passes.groups import replace_groups
 from hetu.passes.spans import Span, span_of
 from hetu.types import TensorType
 
-_Group = Mapping[Span, Sequence[Node]]
-"""The nodes that take parts of a value along an axis, by what they take."""
+_Spans = Mapping[Node, Span]
+"""What nodes take of their input."""
 
 
 def parts(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
@@ -24,28 +25,24 @@ def parts(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
 
     It comes where the first of them was.
     """
-    groups: dict[tuple[Value, int], dict[Span, list[Node]]] = {}
+    groups: dict[tuple[Value, int], list[Node]] = {}
+    spans: dict[Node, Span] = {}
     for node in graph.nodes:
         source, span = _taken(node, facts)
         if source is not None and span is not None:
-            groups.setdefault((source, span.axis), {}).setdefault(span, []).append(node)
-    apart = [group for group in groups.values() if _are_apart(group)]
+            groups.setdefault((source, span.axis), []).append(node)
+            spans[node] = span
+    apart = [nodes for nodes in groups.values() if _are_apart({spans[node] for node in nodes})]
     if not apart:
         return graph, []
-    firsts = {next(iter(group.values()))[0]: group for group in apart}
-    taken = {node for group in apart for nodes in group.values() for node in nodes}
-    values, kept = Substitution(), []
-    for node in graph.nodes:
-        if node in firsts:
-            kept += _split(firsts[node], values, facts)
-        elif node not in taken:
-            kept.append(values.node(node))
-    return values.graph(graph, kept), [Note("parts", describe(node)) for node in firsts]
+    join = partial(_split, spans=spans, facts=facts)
+    notes = [Note("parts", describe(nodes[0])) for nodes in apart]
+    return replace_groups(graph, apart, join), notes
 
 
 def _taken(node: Node, facts: Facts) -> tuple[Value | None, Span | None]:
     """What a node takes a part of, and the part; None where that is not known to be its work."""
-    is_single = (node.domain, node.op_type) == (FUSED, "Select")
+    is_single = is_fused(node, "Select")
     if not is_single and not is_onnx(node, "Slice"):
         return None, None
     source = node.inputs[0]
@@ -59,40 +56,41 @@ def _taken(node: Node, facts: Facts) -> tuple[Value | None, Span | None]:
     return source, Span(axis, start, start + 1)
 
 
-def _are_apart(group: _Group) -> bool:
+def _are_apart(spans: Collection[Span]) -> bool:
     """Whether there are several spans, each with elements, none of them in two."""
-    spans = sorted(group)
-    neighbours = pairwise(spans)
     return (
         len(spans) > 1
         and all(span.start < span.end for span in spans)
-        and all(one.end <= other.start for one, other in neighbours)
+        and all(one.end <= other.start for one, other in pairwise(sorted(spans)))
     )
 
 
-def _split(group: _Group, values: Substitution, facts: Facts) -> Sequence[Node]:
+def _split(
+    nodes: Sequence[Node], values: Substitution, spans: _Spans, facts: Facts
+) -> Sequence[Node]:
     """The split, and what takes single positions out of its parts."""
-    (first, *_), (axis, *_) = next(iter(group.values())), next(iter(group))
-    spans, shape = sorted(group), facts.shape(first.inputs[0]) or ()
-    bounds = sorted({0, shape[axis], *(n for span in spans for n in (span.start, span.end))})
+    source, axis = nodes[0].inputs[0], spans[nodes[0]].axis
+    shape = facts.shape(source) or ()
+    bounds = sorted({0, shape[axis], *(n for node in nodes for n in spans[node][1:])})
     whole = [Span(axis, *pair) for pair in pairwise(bounds)]
-    likes = [output_of(group[span][0]) if span in group else None for span in whole]
-    sizes = tuple(span.end - span.start for span in whole)
-    source = values.optional(first.inputs[0])
-    attributes = {"axis": axis, "split": sizes}
-    split = make_with("Split", [source], likes, attributes, domain="", version=2)
-    nodes = [split]
+    users: dict[Span, list[Node]] = {span: [] for span in whole}
+    for node in nodes:
+        users[spans[node]].append(node)
+    likes = [output_of(users[span][0]) if users[span] else None for span in whole]
+    attributes = {"axis": axis, "split": tuple(span.end - span.start for span in whole)}
+    given = [values.optional(source)]
+    split = make_with("Split", given, likes, attributes, domain="", version=2)
+    made = [split]
     for span, part in zip(whole, split.outputs, strict=True):
         assert part is not None
-        known = TensorType(facts.dtype(first.inputs[0]), _sized(shape, span))
-        facts.state(part, known)
-        for node in group.get(span, ()):
+        facts.state(part, TensorType(facts.dtype(source), _sized(shape, span)))
+        for node in users[span]:
             old = output_of(node)
-            if node.domain == FUSED:
-                nodes.append(make_fused("Select", [part], old, {"axis": axis, "index": 0}))
-            values[old] = output_of(nodes[-1]) if node.domain == FUSED else part
+            if is_fused(node, "Select"):
+                made.append(make_fused("Select", [part], old, {"axis": axis, "index": 0}))
+            values[old] = output_of(made[-1]) if is_fused(node, "Select") else part
             facts.carry(old, values[old])
-    return nodes
+    return made
 
 
 def _sized(shape: Sequence[int], span: Span) -> tuple[int, ...]:

@@ -106,7 +106,7 @@ class _Normalized(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, axis: int, is_log: bool) -> Tensor:
         ctx.axis, ctx.is_log = axis, is_log
-        y = torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
+        y = _plainly_normalized(x, axis, is_log)
         ctx.save_for_backward(y)
         return y
 
@@ -122,6 +122,10 @@ class _Normalized(torch.autograd.Function):
 def _normalized(x: Tensor, axis: int, is_log: bool) -> Tensor:
     if x.requires_grad and x.ndim and x.numel():
         return _Normalized.apply(x, axis, is_log)  # pyright: ignore[reportReturnType]
+    return _plainly_normalized(x, axis, is_log)
+
+
+def _plainly_normalized(x: Tensor, axis: int, is_log: bool) -> Tensor:
     return torch.log_softmax(x, axis) if is_log else torch.softmax(x, axis)
 
 

@@ -17,7 +17,6 @@ from hetu.ops.kinds import Floats, Ints, Strs, Tensor
 from hetu.ops.recurrent import (
     LSTM_GATES,
     Activation,
-    Layer,
     States,
     activation_names,
     fused,
@@ -27,13 +26,7 @@ from hetu.ops.recurrent import (
     repeats,
     stepped,
 )
-from hetu.ops.recurrent_steps import (
-    is_for_steps,
-    relu_rnn,
-    reset_after_gru,
-    tanh_rnn,
-    walked,
-)
+from hetu.ops.recurrent_steps import relu_rnn, reset_after_gru, standard_layer, tanh_rnn
 from hetu.ops.registry import op
 
 
@@ -57,17 +50,13 @@ def rnn(
     layer = make_layer(x, w, r, b, sequence_lens, (initial_h,), direction, layout, 1)
     names = activation_names(activations, ("tanh",), layer)
     if set(names) in ({"tanh"}, {"relu"}) and layer.is_fusible(clip):
-        y, states = _standard_rnn(layer, is_tanh=names[0] == "tanh")
+        is_tanh = names[0] == "tanh"
+        walk, run = (tanh_rnn, _VF.rnn_tanh) if is_tanh else (relu_rnn, _VF.rnn_relu)
+        y, states = standard_layer(walk, run, layer, (0,))
     else:
         functions = make_activations(names, activation_alpha, activation_beta, layer, (clip,))
         y, states = stepped(layer, lambda d, r, b: partial(_rnn_step, r, b, *functions[d]))
     return laid_out(y, states, layout)
-
-
-def _standard_rnn(layer: Layer, is_tanh: bool) -> tuple[Tensor, States]:
-    if is_for_steps(layer):
-        return walked(tanh_rnn if is_tanh else relu_rnn, layer)
-    return fused(_VF.rnn_tanh if is_tanh else _VF.rnn_relu, layer, (0,))
 
 
 def _rnn_step(r: Tensor, b: Tensor | None, f: Activation, x: Tensor, states: States) -> States:
@@ -96,18 +85,12 @@ def gru(
     standard = ("sigmoid", "tanh")
     names = activation_names(activations, standard, layer)
     if linear_before_reset and repeats(names, standard) and layer.is_fusible(clip):
-        y, states = _standard_gru(layer)
+        y, states = standard_layer(reset_after_gru, _VF.gru, layer, (1, 0, 2))
     else:
         functions = make_activations(names, activation_alpha, activation_beta, layer, (clip, clip))
         step = _gru_step_linear_before_reset if linear_before_reset else _gru_step
         y, states = stepped(layer, lambda d, r, b: partial(step, r, b, *functions[d]))
     return laid_out(y, states, layout)
-
-
-def _standard_gru(layer: Layer) -> tuple[Tensor, States]:
-    if is_for_steps(layer):
-        return walked(reset_after_gru, layer)
-    return fused(_VF.gru, layer, (1, 0, 2))
 
 
 def _gru_step(

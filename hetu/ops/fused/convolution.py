@@ -9,6 +9,11 @@ LIKE_SHAPE = "like_shape"
 """The attribute with the shape that a packed weight is best for; it changes nothing else."""
 
 
+def _as_image(x: Tensor) -> Tensor:
+    """A sequence, or a weight for sequences, as that of images of one row; others as they are."""
+    return x.unsqueeze(2) if x.ndim == 3 else x
+
+
 @op("PackConv", domain=FUSED)
 def pack_conv(
     w: Tensor,
@@ -20,8 +25,7 @@ def pack_conv(
     packs: bool = True,
     like_shape: Ints | None = None,
 ) -> Any:
-    """The weight; that of sequences, which `Conv` takes for images of one row, gets an axis."""
-    w = w.unsqueeze(2) if w.ndim == 3 else w
+    w = _as_image(w)
     if not packs:
         return w
     return native.pack_convolution(w, pads, strides, dilations, group, like_shape)
@@ -47,8 +51,7 @@ def conv(
     The geometry is that of images; sequences are images of one row.
     """
     is_sequence = x.ndim == 3
-    if is_sequence:
-        x, other = x.unsqueeze(2), None if other is None else other.unsqueeze(2)
+    x, other = _as_image(x), None if other is None else _as_image(other)
     if before:
         x = pad(native.ordered(x, w), before[: len(pads)], before[len(pads) :])
     geometry = (pads, strides, dilations, group)
@@ -68,12 +71,9 @@ def pack_conv_transpose(
     packs: bool = True,
     like_shape: Ints | None = None,
 ) -> Any:
-    """The weight; that of sequences gets an axis, as for `Conv`."""
-    w = w.unsqueeze(2) if w.ndim == 3 else w
-    if not packs:
-        return w
+    w = _as_image(w)
     geometry = (pads, output_padding, strides, dilations, group)
-    return native.pack_transposed_convolution(w, geometry, like_shape)
+    return native.pack_transposed_convolution(w, geometry, like_shape) if packs else w
 
 
 @op("ConvTranspose", domain=FUSED)
@@ -91,8 +91,6 @@ def conv_transpose(
     numbers: Floats = (),
 ) -> Tensor:
     """A transposed convolution; its geometry is that of images, as for `Conv`."""
-    is_sequence = x.ndim == 3
     geometry = (pads, output_padding, strides, dilations, group)
-    x = x.unsqueeze(2) if is_sequence else x
-    y = native.transposed_convolution(x, w, b, geometry, activation, numbers)
-    return y.squeeze(2) if is_sequence else y
+    y = native.transposed_convolution(_as_image(x), w, b, geometry, activation, numbers)
+    return y.squeeze(2) if x.ndim == 3 else y

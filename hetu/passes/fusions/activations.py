@@ -1,9 +1,8 @@
 """Activations that products and convolutions compute in the same step."""
 
 from hetu.ir import Node, Value
-from hetu.ops.registry import FUSED
 from hetu.passes.build import Given, make_fused
-from hetu.passes.facts import argument, is_onnx
+from hetu.passes.facts import argument, is_fused, is_onnx
 from hetu.passes.fusion import Outcome, Site, replaced
 
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", "Clip", "LeakyRelu")
@@ -23,7 +22,7 @@ def with_activation(node: Node, op_type: str, site: Site) -> Outcome:
 def open_producer(value: Value | None, op_type: str, site: Site) -> Node | None:
     """The fused `op_type` that makes a value, if it has no activation and is needed only here."""
     node = value.node if value is not None else None
-    if node is None or (node.domain, node.op_type) != (FUSED, op_type):
+    if node is None or not is_fused(node, op_type):
         return None
     return None if "activation" in node.attributes or not site.is_only_use(value) else node
 

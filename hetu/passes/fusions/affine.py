@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.ops.registry import FUSED
 from hetu.passes.build import constant, make, make_again, output_of
-from hetu.passes.facts import argument, is_onnx, made_by
+from hetu.passes.facts import argument, is_fused, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import TensorType
 
@@ -31,7 +30,8 @@ def channel_affine(node: Node, site: Site) -> Outcome:
         if before is None or value is None or parameter is None or not is_given(parameter):
             continue
         is_factor = node.op_type in ("Mul", "Div")
-        if not _is_per_channel(parameter, value, before, site):
+        axis = 1 if before.op_type.startswith("Conv") else -1
+        if not is_per_channel(parameter, value, axis, site):
             continue
         if before.op_type in ("MatMul", "Gemm") and not is_factor:
             continue  # their sum is a step of its own
@@ -53,10 +53,9 @@ def _replacement(
     return Replacement([*nodes, fresh], fresh.outputs, [before])
 
 
-def _is_per_channel(parameter: Value, value: Value, layer: Node, site: Site) -> bool:
-    """Whether a parameter has one number for each channel of a layer's result."""
+def is_per_channel(parameter: Value, value: Value, axis: int, site: Site) -> bool:
+    """Whether a parameter has one number for each position along a value's axis of channels."""
     shape, whole = site.facts.shape(parameter), site.facts.shape(value)
-    axis = 1 if layer.op_type.startswith("Conv") else -1
     if shape is None or whole is None or len(whole) < 2 or len(shape) > len(whole):
         return False
     wanted = [1] * len(whole)
@@ -69,8 +68,7 @@ def is_given(value: Value | None) -> bool:
     if value is None or value.data is not None:
         return value is not None
     node = value.node
-    is_affine = node is not None and (node.domain, node.op_type) == (FUSED, "ChannelAffine")
-    if node is None or not (is_affine or is_onnx(node, *_MAKERS)):
+    if node is None or not (is_onnx(node, *_MAKERS) or is_fused(node, "ChannelAffine")):
         return False
     return all(is_given(given) for given in node.inputs if given is not None)
 

@@ -6,7 +6,7 @@ from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, make_again
 from hetu.passes.facts import argument, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
-from hetu.passes.fusions.affine import emit
+from hetu.passes.fusions.affine import emit, is_per_channel
 
 
 @fusion("Reshape")
@@ -47,7 +47,9 @@ def group_norm_affine(node: Node, site: Site) -> Outcome:
         before = made_by(value, "GroupNormalization")
         if before is None or value is None or parameter is None or before.version < 21:
             continue
-        if not site.is_only_use(value) or not _is_of_channels(parameter, value, site):
+        if site.facts.dtype(parameter) is not site.facts.dtype(value):
+            continue
+        if not site.is_only_use(value) or not is_per_channel(parameter, value, 1, site):
             continue
         x, scale, bias = before.inputs
         assert scale is not None and bias is not None
@@ -59,12 +61,3 @@ def group_norm_affine(node: Node, site: Site) -> Outcome:
         fresh = make_again(before, [x, scale, bias], node.outputs[0])
         return Replacement([*nodes, fresh], fresh.outputs, [before])
     return None
-
-
-def _is_of_channels(parameter: Value, value: Value, site: Site) -> bool:
-    """Whether a parameter has one number for each channel of a value, and its type."""
-    shape, whole = site.facts.shape(parameter), site.facts.shape(value)
-    if shape is None or whole is None or site.facts.dtype(parameter) is not site.facts.dtype(value):
-        return False
-    wanted = (whole[1], *(1,) * (len(whole) - 2))
-    return shape in (wanted, (1, *wanted))

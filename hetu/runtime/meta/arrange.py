@@ -61,10 +61,10 @@ def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
 
 
 @rule(
-    "flip", "index_add", "index_copy", "index_put", "roll", "scatter", "scatter_add",
-    "scatter_reduce", "tril", "triu",
+    "_fft_c2c", "flip", "index_add", "index_copy", "index_put", "nan_to_num", "roll", "scatter",
+    "scatter_add", "scatter_reduce", "tril", "triu",
 )  # fmt: skip
-def _moved(x: Tensor, *args: Any, **options: Any) -> Tensor:
+def _alike(x: Tensor, *args: Any, **options: Any) -> Tensor:
     return made(x.shape, x.dtype)
 
 
@@ -78,11 +78,6 @@ def _places(numbers: Tensor, x: Any, *, out_int32: bool = False, **options: Any)
 def _distances(x: Tensor, y: Tensor, *args: Any) -> Tensor | None:
     is_plain = x.ndim == y.ndim == 2 and x.dtype is y.dtype and x.shape[1] == y.shape[1]
     return made((len(x), len(y)), x.dtype) if is_plain else None
-
-
-@rule("_fft_c2c")
-def _fourier(x: Tensor, *args: Any) -> Tensor:
-    return made(x.shape, x.dtype)
 
 
 @rule("sort")

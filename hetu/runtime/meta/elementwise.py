@@ -55,11 +55,6 @@ def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     return made(broadcast(x, mask), x.dtype)
 
 
-@rule("nan_to_num")
-def _nan_to_num(x: Tensor, *args: Any) -> Tensor:
-    return made(x.shape, x.dtype)
-
-
 @rule("where")
 def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor | None:
     if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dtype is not y.dtype:
