@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 import hetu as ht
 from hetu.ops import native
 
-GEOMETRY = (1, 1), (1, 1), (1, 1), 1
+GEOMETRY = (1, 1), None, (1, 1), (1, 1), 1
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_products_of_one_row(operand: str, rank: int) -> None:
         for variant in placed(operands[operand]):
             given = {**operands, operand: variant}
             x, bias, other = given["x"], given["bias"], given["other"]
-            taken = native.split_linear(weight)
+            taken = native.pack_for_row(weight)
             assert_close(native.linear(x, taken, None, "Relu"), torch.relu(F.linear(x, weight)))
             expected = F.linear(x, weight, bias)
             assert_close(native.linear(x, taken, bias, ""), expected)
@@ -67,7 +67,7 @@ def test_rows_are_shared_by_any_number_of_threads(threads: int) -> None:
     x, weight, before = random(1, 512), random(250, 512), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        taken = native.split_linear(weight)
+        taken = native.pack_for_row(weight)
     finally:
         torch.set_num_threads(before)
     assert_close(native.linear(x, taken, None, ""), F.linear(x, weight))
@@ -78,7 +78,7 @@ def test_rows_are_shared_by_any_number_of_threads(threads: int) -> None:
 def test_convolutions(operand: str, packs: bool) -> None:
     operands = {"x": random(2, 8, 12, 12), "bias": random(16), "other": random(2, 16, 12, 12)}
     weight = random(16, 8, 3, 3) / 8
-    taken = native.pack_convolution(weight, *GEOMETRY, (2, 8, 12, 12)) if packs else weight
+    taken = native.pack_convolution(weight, GEOMETRY, (2, 8, 12, 12)) if packs else weight
     for variant in placed(operands[operand]):
         given = {**operands, operand: variant}
         x, bias, other = given["x"], given["bias"], given["other"]

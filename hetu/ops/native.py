@@ -1,7 +1,8 @@
-"""The door to torch's private operators: oneDNN's, on weights in the order that it likes best.
+"""The door to oneDNN: products and convolutions on weights in the order that it likes best.
 
-Where torch lacks them (other versions, other processors, GPUs), packing leaves weights as they are
-and the public operators run instead.
+They go to its library where that is installed, else to torch's private operators, whose calls cost
+several times as much. Where torch lacks them (other versions, other processors, GPUs), packing
+leaves weights as they are and the public operators run instead.
 """
 
 import math
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from hetu import onednn
 from hetu.ops.kinds import Floats, Ints, Tensor
 
 Activation = Callable[..., Tensor]
@@ -114,14 +116,23 @@ def pack_linear(weight: Tensor) -> Tensor:
     """A weight (outputs, inputs) for `linear`."""
     if not is_packable(weight):
         return weight.contiguous()
+    if onednn.is_available():
+        return onednn.pack_linear(weight, TYPICAL_ROWS)
     return _ONEDNN._reorder_linear_weight(weight, TYPICAL_ROWS)
 
 
-def split_linear(weight: Tensor) -> Tensor:
-    """A weight (outputs, inputs) for `linear` on one row: (parts, inputs, outputs of a part).
+LARGEST_PACKED_ROW = 1 << 22
+"""The product of one row with a weight of more elements waits for memory, however it is packed."""
 
-    BLAS leaves the product of one row to one thread, but shares out a batch of products.
+
+def pack_for_row(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs) for `linear` on one row.
+
+    BLAS leaves the product of one row to one thread, but shares out a batch of products: with
+    parts of the weight, (parts, inputs, outputs of a part).
     """
+    if onednn.is_available() and is_packable(weight):
+        return weight if weight.numel() > LARGEST_PACKED_ROW else pack_linear(weight)
     threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
     parts = math.gcd(weight.shape[0], threads)
     return weight.unflatten(0, (parts, -1)).transpose(1, 2)
@@ -136,6 +147,8 @@ def linear(
         return function(linear(x, weight, bias, ""), *numbers)
     if not _is_for_onednn(weight):
         return function(_product(x, weight, bias), *numbers)
+    if onednn.is_available():
+        return onednn.linear(x, weight, bias, None, activation, numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
 
 
@@ -143,11 +156,17 @@ def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
     if not _is_for_onednn(weight):
         return _product(x, weight, bias) + other
+    if onednn.is_available():
+        return onednn.linear(x, weight, bias, other)
     return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
 
 
 def _is_for_onednn(weight: Tensor) -> bool:
-    return weight.is_mkldnn or (weight.ndim == 2 and is_packable(weight))
+    return (
+        isinstance(weight, onednn.Packed)
+        or weight.is_mkldnn
+        or (weight.ndim == 2 and is_packable(weight))
+    )
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -163,6 +182,11 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.view(*x.shape[:-1], parts * width)
 
 
+def calls_are_cheap() -> bool:
+    """Whether oneDNN's library is there, where a call costs no more than of BLAS."""
+    return onednn.is_available()
+
+
 def has_wide_products() -> bool:
     """Whether oneDNN computes in vectors of 512 bits, which BLAS need not do on this processor."""
     return _ONEDNN is not None and torch.backends.mkldnn.enabled and _IS_WIDE
@@ -170,6 +194,8 @@ def has_wide_products() -> bool:
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """`a @ b.T + bias` of float32 matrices on the CPU."""
+    if onednn.is_available():
+        return onednn.linear(a, b, bias)
     if _ONEDNN is None:
         return F.linear(a, b, bias)
     return _ONEDNN._linear_pointwise(a, b, _dense(bias), "none", [], "")
@@ -177,63 +203,34 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
+Geometry = onednn.Geometry
+
 
 def ordered(x: Tensor, weight: Tensor) -> Tensor:
     """The input of `convolution` in the order in memory that it wants for a weight."""
-    return x.contiguous(memory_format=_LAYOUTS[x.ndim]) if weight.is_mkldnn else x
+    is_packed = weight.is_mkldnn or isinstance(weight, onednn.Packed)
+    return x.contiguous(memory_format=_LAYOUTS[x.ndim]) if is_packed else x
 
 
-def pack_convolution(
-    weight: Tensor,
-    pads: Ints,
-    strides: Ints,
-    dilations: Ints,
-    groups: int,
-    input_shape: Ints | None,
-) -> Tensor:
-    """A weight for `convolution` with these settings, on inputs of about that shape."""
+def pack_convolution(weight: Tensor, geometry: Geometry, input_shape: Ints | None) -> Tensor:
+    """A weight for `convolution` with this geometry, on inputs of about that shape."""
     if not is_packable(weight) or weight.ndim not in (4, 5):
         return weight
-    layout = _LAYOUTS[weight.ndim]
-    return _ONEDNN._reorder_convolution_weight(
-        weight.contiguous(memory_format=layout), pads, strides, dilations, groups, input_shape
-    )
-
-
-def pack_transposed_convolution(
-    weight: Tensor, geometry: Sequence[Any], input_shape: Ints | None
-) -> Tensor:
-    """A weight for `transposed_convolution` with this geometry, on images of about that shape."""
-    if not is_packable(weight) or weight.ndim != 4:
-        return weight
-    weight = weight.contiguous(memory_format=torch.channels_last)
+    pads, extra, strides, dilations, groups = geometry
+    if onednn.is_available() and input_shape is not None:
+        return onednn.pack_convolution(weight, geometry, input_shape)
+    weight = weight.contiguous(memory_format=_LAYOUTS[weight.ndim])
+    if extra is None:
+        return _ONEDNN._reorder_convolution_weight(
+            weight, pads, strides, dilations, groups, input_shape
+        )
     return _ONEDNN._reorder_convolution_transpose_weight(weight, *geometry, input_shape)
-
-
-def transposed_convolution(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    geometry: tuple[Ints, Ints, Ints, Ints, int],
-    activation: str,
-    numbers: Floats = (),
-) -> Tensor:
-    """`activation(transposed convolution + bias, *numbers)`; channels last if it is packed.
-
-    `geometry` is padding, output padding, strides, dilations and groups.
-    """
-    function, (name, algorithm) = ACTIVATIONS[activation]
-    if not weight.is_mkldnn:
-        pads, extra, strides, dilations, groups = geometry
-        y = torch.convolution(x, weight, bias, strides, pads, dilations, True, extra, groups)
-        return function(y, *numbers)
-    return _ONEDNN._convolution_transpose_pointwise(
-        ordered(x, weight), weight, _dense(bias), *geometry, name, numbers, algorithm
-    )
 
 
 def packed_form(tensor: Any) -> bytes | None:
     """What tells the order in memory of a packed weight; None for what is not packed."""
+    if isinstance(tensor, onednn.Packed):
+        return tensor.order.form
     form = getattr(_ONEDNN, "_get_mkldnn_serialized_md", None)
     if form is None or not isinstance(tensor, Tensor) or not tensor.is_mkldnn:
         return None
@@ -244,28 +241,35 @@ def convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    geometry: tuple[Ints, Ints, Ints, int],
+    geometry: Geometry,
     activation: str,
-    other: Tensor | None,
+    other: Tensor | None = None,
     numbers: Floats = (),
 ) -> Tensor:
     """`activation(convolution + bias + other, *numbers)`; channels last if the weight is packed.
 
-    `geometry` is padding, strides, dilations and groups; `other` has the result's shape.
+    `other` has the result's shape.
     """
+    if isinstance(weight, onednn.Packed):
+        return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
     function, (name, algorithm) = ACTIVATIONS[activation]
-    pads, strides, dilations, groups = geometry
+    pads, extra, strides, dilations, groups = geometry
     if not weight.is_mkldnn:
-        y = torch.convolution(
-            x, weight, bias, strides, pads, dilations, False, (0,) * len(pads), groups
-        )
+        transposition = (False, (0,) * len(pads)) if extra is None else (True, extra)
+        y = torch.convolution(x, weight, bias, strides, pads, dilations, *transposition, groups)
         return function(y if other is None else y + other, *numbers)
     x, bias = ordered(x, weight), _dense(bias)
+    if extra is not None:
+        y = _ONEDNN._convolution_transpose_pointwise(
+            x, weight, bias, *geometry, name, numbers, algorithm
+        )
+        return y if other is None else y + other
+    around = pads, strides, dilations, groups
     if other is None:
-        return _ONEDNN._convolution_pointwise(x, weight, bias, *geometry, name, numbers, algorithm)
+        return _ONEDNN._convolution_pointwise(x, weight, bias, *around, name, numbers, algorithm)
     is_relu = name == "relu"  # the only activation that it knows after a sum
     y = _ONEDNN._convolution_pointwise.binary(
-        x, other, weight, bias, *geometry, "add", 1.0, name if is_relu else None, [], None
+        x, other, weight, bias, *around, "add", 1.0, name if is_relu else None, [], None
     )
     return y if is_relu else function(y, *numbers)
 

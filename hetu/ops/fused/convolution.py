@@ -28,7 +28,7 @@ def pack_conv(
     w = _as_image(w)
     if not packs:
         return w
-    return native.pack_convolution(w, pads, strides, dilations, group, like_shape)
+    return native.pack_convolution(w, (pads, None, strides, dilations, group), like_shape)
 
 
 @op("Conv", domain=FUSED)
@@ -54,7 +54,7 @@ def conv(
     x, other = _as_image(x), None if other is None else _as_image(other)
     if before:
         x = pad(native.ordered(x, w), before[: len(pads)], before[len(pads) :])
-    geometry = (pads, strides, dilations, group)
+    geometry = (pads, None, strides, dilations, group)
     y = native.convolution(x, w, b, geometry, activation, other, numbers)
     return y.squeeze(2) if is_sequence else y
 
@@ -73,7 +73,7 @@ def pack_conv_transpose(
 ) -> Any:
     w = _as_image(w)
     geometry = (pads, output_padding, strides, dilations, group)
-    return native.pack_transposed_convolution(w, geometry, like_shape) if packs else w
+    return native.pack_convolution(w, geometry, like_shape) if packs else w
 
 
 @op("ConvTranspose", domain=FUSED)
@@ -92,5 +92,5 @@ def conv_transpose(
 ) -> Tensor:
     """A transposed convolution; its geometry is that of images, as for `Conv`."""
     geometry = (pads, output_padding, strides, dilations, group)
-    y = native.transposed_convolution(_as_image(x), w, b, geometry, activation, numbers)
+    y = native.convolution(_as_image(x), w, b, geometry, activation, None, numbers)
     return y.squeeze(2) if x.ndim == 3 else y

@@ -9,11 +9,13 @@ from hetu.ops.registry import FUSED, op
 
 
 @op("PackLinear", domain=FUSED)
-def pack_linear(w: Tensor, *, transposed: bool, packs: bool = True, splits: bool = False) -> Any:
+def pack_linear(
+    w: Tensor, *, transposed: bool, packs: bool = True, is_for_row: bool = False
+) -> Any:
     """The weight (inputs, outputs), or (outputs, inputs) if `transposed`, as `Linear` wants it."""
     weight = w if transposed else w.t()
-    if splits:
-        return native.split_linear(weight)
+    if is_for_row:
+        return native.pack_for_row(weight)
     return native.pack_linear(weight) if packs else weight
 
 

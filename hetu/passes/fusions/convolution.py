@@ -28,7 +28,7 @@ def single_pixel(node: Node, site: Site) -> Outcome:
     if any(len(shape) < 3 or set(shape[2:]) != {1} for shape in shapes):
         return None
     whole, kernel, result = shapes
-    if 0 in whole or not is_small(whole[0], whole[1], kernel[0]):
+    if 0 in whole or not is_small(site, whole[0], whole[1], kernel[0]):
         return None
     nodes: list[Node] = []
     rows = emit(nodes, "Reshape", x, constant(np.array(whole[:2])))

@@ -3,7 +3,7 @@
 from math import prod
 
 from hetu.ir import Node, Value
-from hetu.ops.native import TYPICAL_ROWS
+from hetu.ops.native import TYPICAL_ROWS, calls_are_cheap
 from hetu.ops.products import choose
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
@@ -13,8 +13,8 @@ from hetu.passes.fusions.affine import is_given
 from hetu.types import FLOAT32
 
 SMALLEST, SMALLEST_OF_MANY_ROWS = 1 << 20, 1 << 22
-"""A product of fewer multiplications is faster without oneDNN, whose calls cost more: that of up to
-16 rows, on which BLAS is slow, and that of 64 and more."""
+"""A product of fewer multiplications is faster without oneDNN where its calls cost more: that of up
+to 16 rows, on which BLAS is slow, and that of 64 and more."""
 
 _PLAIN = {"transA": 0, "alpha": 1, "beta": 1}
 
@@ -63,7 +63,7 @@ def linear(node: Node, site: Site) -> Outcome:
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
     packs = site.facts.copies_weights
-    layout = {"transposed": is_transposed, "packs": packs, "splits": rows == 1}
+    layout = {"transposed": is_transposed, "packs": packs, "is_for_row": rows == 1}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
@@ -127,13 +127,15 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
         bias = (*node.inputs, None)[2]
         if bias is not None and site.facts.shape(bias) != (columns,):
             return "what it adds is no vector of the length of its result"
-    if is_small(_rows(node, site), depth, columns):
+    if is_small(site, _rows(node, site), depth, columns):
         return "it is too small to gain from it"
     return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
-def is_small(rows: int | None, depth: int, columns: int) -> bool:
+def is_small(site: Site, rows: int | None, depth: int, columns: int) -> bool:
     """Whether a product of so many rows is faster in one call of BLAS."""
+    if site.facts.is_inference and site.facts.copies_weights and calls_are_cheap():
+        return False
     if rows == 1:
         return depth * columns < SMALLEST_ROW
     smallest = min(max(SMALLEST, (rows or 0) << 16), SMALLEST_OF_MANY_ROWS)

@@ -1,0 +1,173 @@
+"""What the library computes on tensors of certain shapes, and the orders in memory of tensors."""
+
+import weakref
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, addressof, byref, c_int, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from hetu.onednn import library as c
+from hetu.onednn.library import Dims, Library, check
+
+Shape = Sequence[int]
+
+
+class Order:
+    """The order in memory of a float32 tensor of a shape."""
+
+    def __init__(self, library: Library, handle: c_void_p, shape: Shape) -> None:
+        self.handle = handle
+        self.shape = tuple(shape)
+        self.nbytes = library.size(handle)
+        self._library = library
+        weakref.finalize(self, library.call, "memory_desc_destroy", handle)
+
+    @property
+    def form(self) -> bytes:
+        """What tells it from other orders of tensors of its shape."""
+        count = c_int()
+        self._library.call("memory_desc_query", self.handle, c.INNER_COUNT, byref(count))
+        blocks = count.value
+        fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, blocks), (c.INNER_AXES, blocks)
+        return repr([self._numbers(field)[:number] for field, number in fields]).encode()
+
+    def _numbers(self, field: int) -> Any:
+        numbers = POINTER(c_int64)()
+        self._library.call("memory_desc_query", self.handle, field, byref(numbers))
+        return numbers
+
+
+def strided(library: Library, shape: Shape, strides: Shape) -> Order:
+    """The order of a tensor of torch's."""
+    handle = library.make(
+        "memory_desc_create_with_strides", len(shape), Dims(*shape), c.F32, Dims(*strides)
+    )
+    return Order(library, handle, shape)
+
+
+def any_order(library: Library, shape: Shape) -> Order:
+    """What leaves the order to a primitive."""
+    handle = library.make(
+        "memory_desc_create_with_tag", len(shape), Dims(*shape), c.F32, c.ANY_ORDER
+    )
+    return Order(library, handle, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a primitive does to its result: adds a tensor of this order, then an activation.
+
+    `activation` is one of the library's algorithms with its two numbers.
+    """
+
+    added: Order | None = None
+    activation: tuple[int, float, float] | None = None
+
+    def attributes(self, library: Library) -> c_void_p:
+        """A primitive's attributes, which whoever asks for them destroys."""
+        made = library.make("primitive_attr_create")
+        library.call("primitive_attr_set_scratchpad_mode", made, c.SCRATCHPAD_OF_CALLER)
+        operations = library.make("post_ops_create")
+        if self.added is not None:
+            library.call("post_ops_append_binary", operations, c.ADD, self.added.handle)
+        if self.activation is not None:
+            library.call("post_ops_append_eltwise", operations, *self.activation)
+        library.call("primitive_attr_set_post_ops", made, operations)
+        library.call("post_ops_destroy", operations)
+        return made
+
+
+class Description:
+    """What a primitive computes, and how: `given` is what the function that makes it takes."""
+
+    def __init__(self, library: Library, kind: str, given: Sequence[Any], after: After) -> None:
+        self.library = library
+        attributes = after.attributes(library)
+        handles = [item.handle if isinstance(item, Order) else item for item in given]
+        try:
+            self.handle = library.make(f"{kind}_primitive_desc_create", *handles, attributes)
+        finally:
+            library.call("primitive_attr_destroy", attributes)
+        weakref.finalize(self, library.call, "primitive_desc_destroy", self.handle)
+
+    def order(self, argument: int, shape: Shape) -> Order:
+        """The order that it wants an argument of a shape in."""
+        own = self.library.argument(self.handle, argument)
+        return Order(self.library, self.library.make("memory_desc_clone", own), shape)
+
+
+class _Argument(Structure):
+    _fields_ = (("role", c_int), ("memory", c_void_p))
+
+
+_SMALL = 1 << 16
+"""Memory for what a primitive works with is kept between runs where it has at most so many bytes."""
+
+
+class _Arguments:
+    """Where the tensors of one run lie."""
+
+    def __init__(self, description: Description, roles: Sequence[int], scratchpad: int) -> None:
+        library = description.library
+        orders = [library.argument(description.handle, role) for role in roles]
+        made = [library.make("memory_create", order, library.engine, None) for order in orders]
+        for memory in made:
+            weakref.finalize(self, library.call, "memory_destroy", memory)
+        self._list = (_Argument * len(roles))(*zip(roles, made, strict=True))
+        self._memories = made
+        self._pointers = [0] * len(roles)
+        self._library = library
+        self.address = addressof(self._list)
+        self._scratchpad = torch.empty(scratchpad, dtype=torch.uint8)
+        check("memory_set_data_handle", library.place(made[-1], self._scratchpad.data_ptr()))
+
+    def place(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Say where the tensors lie, in the order of their roles."""
+        pointers = self._pointers
+        for index, tensor in enumerate(tensors):
+            pointer = tensor.data_ptr()
+            if pointer != pointers[index]:
+                pointers[index] = pointer
+                check("memory_set_data_handle", self._library.place(self._memories[index], pointer))
+
+
+class Primitive:
+    """Computes a result of a shape and strides from tensors of `roles` whose orders are fixed."""
+
+    def __init__(
+        self, description: Description, roles: Sequence[int], shape: Shape, strides: Shape
+    ) -> None:
+        library = description.library
+        self._shape = tuple(shape)
+        self._strides = tuple(strides)
+        self._description = description
+        scratchpad = library.size(library.argument(description.handle, c.SCRATCHPAD))
+        self._kept, self._fresh = (scratchpad, 0) if scratchpad <= _SMALL else (0, scratchpad)
+        self._roles = (c.RESULT, *roles, c.SCRATCHPAD)
+        self._handle = library.make("primitive_create", description.handle)
+        self._execute = partial(library.execute, self._handle, library.stream, len(self._roles))
+        self._idle: list[tuple[_Arguments, torch.Tensor | None]] = []
+        weakref.finalize(self, library.call, "primitive_destroy", self._handle)
+
+    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """The result, in memory of its own; the tensors are dense and of type float32."""
+        result = torch.empty_strided(self._shape, self._strides, dtype=torch.float32)
+        self.run(result, *tensors)
+        return result
+
+    def run(self, *tensors: torch.Tensor) -> None:
+        """Compute the result into the first tensor, from the others."""
+        try:
+            arguments = self._idle.pop()  # which no other thread uses meanwhile
+        except IndexError:
+            arguments = _Arguments(self._description, self._roles, self._kept)
+        if self._fresh:
+            tensors = (*tensors, torch.empty(self._fresh, dtype=torch.uint8))
+        arguments.place(tensors)
+        status = self._execute(arguments.address)
+        self._idle.append(arguments)
+        if status:
+            check("primitive_execute", status)
