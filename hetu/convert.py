@@ -9,6 +9,19 @@ from hetu.types import STRING, DType, dtype
 
 _SAME_SIZE = {1: np.uint8, 2: np.uint16}
 
+_SHARED_TYPES = {
+    np.dtype(getattr(np, name)): getattr(torch, name)
+    for name in (
+        "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
+        "uint32", "uint64", "complex64", "complex128",
+    )
+} | {np.dtype(np.bool_): torch.bool}  # fmt: skip
+"""The types of numpy that torch has itself."""
+
+_SHARED_BY_TORCH = frozenset(_SHARED_TYPES.values())
+
+_HOST = (None, torch.device("cpu"))
+
 
 def is_extension(element: DType) -> bool:
     """Whether numpy itself does not know the type, so that torch takes its bits only."""
@@ -17,6 +30,11 @@ def is_extension(element: DType) -> bool:
 
 def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Tensor | np.ndarray:
     """A tensor on the array's own memory where that can be; string arrays stay numpy arrays."""
+    if array.dtype in _SHARED_TYPES and array.flags.carray and device in _HOST:
+        try:
+            return torch.from_numpy(array)
+        except ValueError:  # torch does not take its strides
+            pass
     element = dtype(array.dtype)
     if element is STRING:
         return array if array.dtype == object else array.astype(object)
@@ -50,6 +68,8 @@ def to_numpy(value: torch.Tensor | np.ndarray) -> np.ndarray:
     """The array of a tensor, in numpy's or ml_dtypes' type for it."""
     if isinstance(value, np.ndarray):
         return value
+    if value.dtype in _SHARED_BY_TORCH and value.layout is torch.strided:
+        return value.numpy(force=True)
     if value.is_sparse:
         value = value.to_dense()
     element = dtype(value.dtype)

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 import hetu as ht
 from hetu.ops import native
 
-GEOMETRY = (1, 1), None, (1, 1), (1, 1), 1
+GEOMETRY = (1, 1, 1, 1), None, (1, 1), (1, 1), 1
 
 
 def random(*shape: int) -> torch.Tensor:

@@ -121,7 +121,7 @@ def test_convolutions_have_the_form_that_is_best_for_each_shape() -> None:
     (plans,) = executor.subexecutor["default"]._plans.values()
     held = [plan.preparation.tensors[0] for plan in plans._by_shapes.values()]
     forms = [native.packed_form(tensor) for tensor in held]
-    plain = (0, 0), None, (1, 1), (1, 1), 1
+    plain = (0, 0, 0, 0), None, (1, 1), (1, 1), 1
     packed = [native.pack_convolution(torch.from_numpy(w), plain, shape) for shape in shapes]
     assert forms == [native.packed_form(tensor) for tensor in packed]
     assert len({id(tensor) for tensor in held}) == len(set(forms)) < len(shapes)

@@ -1,16 +1,21 @@
-"""oneDNN's own library, where it is installed: its primitives, called without torch in between."""
+"""oneDNN's own library, where it is installed: its primitives, called without torch in between.
 
-from hetu.onednn.operations import (
-    Geometry,
-    Packed,
-    convolution,
-    is_available,
-    linear,
-    pack_convolution,
-    pack_linear,
-)
+All operations are on float32 tensors on the CPU. Primitives, and the orders of packed weights, are
+made once for each combination of shapes and number of threads.
+"""
+
+from hetu.onednn.binding import library
+from hetu.onednn.common import Packed
+from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
+from hetu.onednn.pools import pool
+from hetu.onednn.products import linear, pack_linear
 
 __all__ = [
     "Geometry", "Packed", "convolution", "is_available", "linear", "pack_convolution",
-    "pack_linear",
+    "pack_linear", "pool",
 ]  # fmt: skip
+
+
+def is_available() -> bool:
+    """Whether the library is there."""
+    return library() is not None

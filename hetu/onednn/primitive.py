@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from hetu.onednn import library as c
-from hetu.onednn.library import Dims, Library, check
+from hetu.onednn import binding as c
+from hetu.onednn.binding import Dims, Library, check
 
 Shape = Sequence[int]
 
@@ -104,7 +104,7 @@ class _Argument(Structure):
 
 
 _SMALL = 1 << 16
-"""Memory for what a primitive works with is kept between runs where it has at most so many bytes."""
+"""Of what a primitive works with, so many bytes are kept between runs."""
 
 
 class _Arguments:
@@ -149,7 +149,7 @@ class Primitive:
         self._roles = (c.RESULT, *roles, c.SCRATCHPAD)
         self._handle = library.make("primitive_create", description.handle)
         self._execute = partial(library.execute, self._handle, library.stream, len(self._roles))
-        self._idle: list[tuple[_Arguments, torch.Tensor | None]] = []
+        self._idle: list[_Arguments] = []
         weakref.finalize(self, library.call, "primitive_destroy", self._handle)
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu import onednn
 from hetu.ops.kinds import Floats, Ints, Tensor
+from hetu.ops.windows import pad
 
 Activation = Callable[..., Tensor]
 
@@ -206,25 +207,38 @@ _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 Geometry = onednn.Geometry
 
 
-def ordered(x: Tensor, weight: Tensor) -> Tensor:
-    """The input of `convolution` in the order in memory that it wants for a weight."""
-    is_packed = weight.is_mkldnn or isinstance(weight, onednn.Packed)
-    return x.contiguous(memory_format=_LAYOUTS[x.ndim]) if is_packed else x
-
-
 def pack_convolution(weight: Tensor, geometry: Geometry, input_shape: Ints | None) -> Tensor:
     """A weight for `convolution` with this geometry, on inputs of about that shape."""
     if not is_packable(weight) or weight.ndim not in (4, 5):
         return weight
+    if onednn.is_available():
+        usual = (1, weight.shape[1] * geometry[-1], *(_USUAL_SIZE,) * (weight.ndim - 2))
+        return onednn.pack_convolution(weight, geometry, input_shape or usual)
     pads, extra, strides, dilations, groups = geometry
-    if onednn.is_available() and input_shape is not None:
-        return onednn.pack_convolution(weight, geometry, input_shape)
+    before, pads = _split_pads(pads)
+    if input_shape is not None:
+        sizes = zip(input_shape[2:], before[::2], before[1::2], strict=True)
+        input_shape = (*input_shape[:2], *map(sum, sizes))
     weight = weight.contiguous(memory_format=_LAYOUTS[weight.ndim])
     if extra is None:
         return _ONEDNN._reorder_convolution_weight(
             weight, pads, strides, dilations, groups, input_shape
         )
-    return _ONEDNN._reorder_convolution_transpose_weight(weight, *geometry, input_shape)
+    return _ONEDNN._reorder_convolution_transpose_weight(
+        weight, pads, extra, strides, dilations, groups, input_shape
+    )
+
+
+_USUAL_SIZE = 56
+"""What is counted on where the size of images is not known."""
+
+
+def _split_pads(pads: Ints) -> tuple[Ints, Ints]:
+    """What is padded, as ONNX lists it, before torch convolves, and torch's own padding."""
+    half = len(pads) // 2
+    if pads[:half] == pads[half:]:
+        return (0,) * len(pads), pads[:half]
+    return pads, (0,) * half
 
 
 def packed_form(tensor: Any) -> bytes | None:
@@ -254,17 +268,21 @@ def convolution(
         return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, extra, strides, dilations, groups = geometry
+    before, pads = _split_pads(pads)
+    if weight.is_mkldnn:
+        x, bias = x.contiguous(memory_format=_LAYOUTS[x.ndim]), _dense(bias)
+    if any(before):
+        x = pad(x, before[: len(pads)], before[len(pads) :])
     if not weight.is_mkldnn:
         transposition = (False, (0,) * len(pads)) if extra is None else (True, extra)
         y = torch.convolution(x, weight, bias, strides, pads, dilations, *transposition, groups)
         return function(y if other is None else y + other, *numbers)
-    x, bias = ordered(x, weight), _dense(bias)
+    around = pads, strides, dilations, groups
     if extra is not None:
         y = _ONEDNN._convolution_transpose_pointwise(
-            x, weight, bias, *geometry, name, numbers, algorithm
+            x, weight, bias, pads, extra, *around[1:], name, numbers, algorithm
         )
         return y if other is None else y + other
-    around = pads, strides, dilations, groups
     if other is None:
         return _ONEDNN._convolution_pointwise(x, weight, bias, *around, name, numbers, algorithm)
     is_relu = name == "relu"  # the only activation that it knows after a sum
@@ -272,6 +290,14 @@ def convolution(
         x, other, weight, bias, *around, "add", 1.0, name if is_relu else None, [], None
     )
     return y if is_relu else function(y, *numbers)
+
+
+def pools() -> bool:
+    """Whether `pool` is there, which torch's own pools are several times as slow as."""
+    return onednn.is_available()
+
+
+pool = onednn.pool
 
 
 def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool) -> Sequence[Tensor]:

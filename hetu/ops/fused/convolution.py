@@ -3,7 +3,6 @@
 from hetu.ops import native
 from hetu.ops.kinds import Any, Floats, Ints, Tensor
 from hetu.ops.registry import FUSED, op
-from hetu.ops.windows import pad
 
 LIKE_SHAPE = "like_shape"
 """The attribute with the shape that a packed weight is best for; it changes nothing else."""
@@ -42,18 +41,12 @@ def conv(
     strides: Ints,
     dilations: Ints,
     group: int,
-    before: Ints | None = None,
     activation: str = "",
     numbers: Floats = (),
 ) -> Tensor:
-    """A convolution of `x`, with zeros around it first where `before` says how many at each end.
-
-    The geometry is that of images; sequences are images of one row.
-    """
+    """A convolution, whose geometry is that of images; sequences are images of one row."""
     is_sequence = x.ndim == 3
     x, other = _as_image(x), None if other is None else _as_image(other)
-    if before:
-        x = pad(native.ordered(x, w), before[: len(pads)], before[len(pads) :])
     geometry = (pads, None, strides, dilations, group)
     y = native.convolution(x, w, b, geometry, activation, other, numbers)
     return y.squeeze(2) if is_sequence else y

@@ -47,6 +47,7 @@ from hetu.passes.fusions.norms import (
     shifted_layer_norm,
 )
 from hetu.passes.fusions.pad import pad
+from hetu.passes.fusions.pool import global_average, pool
 from hetu.passes.fusions.recurrent import lstm
 from hetu.passes.fusions.reorder import reordered
 from hetu.passes.fusions.select import select
@@ -64,6 +65,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         linear, linear_bias, linear_activation, linear_plus, trained_linear,
         single_pixel, convolution, transposed_convolution, convolution_activation, convolution_plus,
-        lone_batch_norm, batch_norm_activation, lstm, trained_clip, select,
+        lone_batch_norm, batch_norm_activation, pool, global_average, lstm, trained_clip, select,
     ),
 )  # fmt: skip

@@ -13,13 +13,13 @@ from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import emit, is_given
-from hetu.passes.fusions.linear import is_small
+from hetu.passes.fusions.linear import is_small, packs_all
 from hetu.types import FLOAT32
 
 
 @fusion("Conv")
 def single_pixel(node: Node, site: Site) -> Outcome:
-    """A convolution of images of one pixel, as squeezed channels are: a product, if a small one."""
+    """A convolution of images of one pixel, as squeezed channels are, where products are faster."""
     x, weight, bias = (*node.inputs, None)[:3]
     if not is_onnx(node, "Conv") or x is None or weight is None or argument(node, "group") != 1:
         return None
@@ -28,7 +28,7 @@ def single_pixel(node: Node, site: Site) -> Outcome:
     if any(len(shape) < 3 or set(shape[2:]) != {1} for shape in shapes):
         return None
     whole, kernel, result = shapes
-    if 0 in whole or not is_small(site, whole[0], whole[1], kernel[0]):
+    if 0 in whole or not (packs_all(site) or is_small(site, whole[0], whole[1], kernel[0])):
         return None
     nodes: list[Node] = []
     rows = emit(nodes, "Reshape", x, constant(np.array(whole[:2])))
@@ -54,27 +54,25 @@ def convolution(node: Node, site: Site) -> Outcome:
     placed = placed_windows(node, kernel, shape)
     if placed is None:
         return "the padding depends on the input's size"
+    if shape is not None and not _fits(node, weight, shape, placed, site):
+        return "its input does not fit the weight"
     if placed.rank == 1:
         placed, shape = placed.as_rows(), shape and (*shape[:2], 1, *shape[2:])
-    before, pads = _split(placed)
     geometry = {
-        "pads": pads, "strides": placed.strides, "dilations": placed.dilations,
-        "group": argument(node, "group"),
+        "pads": (*placed.begin, *placed.end), "strides": placed.strides,
+        "dilations": placed.dilations, "group": argument(node, "group"),
     }  # fmt: skip
-    if shape is not None:
-        shape = (*shape[:2], *(n - 2 * p for n, p in zip(placed.padded, pads, strict=True)))
     layout = {**geometry, "packs": site.facts.copies_weights, LIKE_SHAPE: shape}
     packed = make_fused("PackConv", [weight], None, layout)
     inputs = [x, output_of(packed), bias]
-    fresh = make_fused("Conv", inputs, node.outputs[0], {**geometry, "before": before})
+    fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
     return Replacement([packed, fresh], fresh.outputs)
 
 
-def _split(placed: Windows) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
-    """The padding that goes before the convolution, all or none, and the convolution's own."""
-    if placed.is_symmetric:
-        return None, placed.begin
-    return (*placed.begin, *placed.end), (0,) * placed.rank
+def _fits(node: Node, weight: Value, shape: tuple[int, ...], placed: Windows, site: Site) -> bool:
+    """Whether an input of a shape has the weight's channels and room for a window."""
+    channels = (site.facts.shape(weight) or (0, 0))[1] * argument(node, "group")
+    return shape[1] == channels and 0 not in placed.counts()
 
 
 def _kernel_shape(weight: Value, site: Site) -> tuple[int, ...] | None:
@@ -115,7 +113,7 @@ def transposed_convolution(node: Node, site: Site) -> Outcome:
     if over.rank == 1:
         over, begin, extra, sizes = over.as_rows(), (0, *begin), (0, *extra), (1, *sizes)
     geometry = {
-        "pads": begin, "output_padding": extra, "strides": over.strides,
+        "pads": begin * 2, "output_padding": extra, "strides": over.strides,
         "dilations": over.dilations, "group": argument(node, "group"),
     }  # fmt: skip
     layout = {"packs": site.facts.copies_weights, LIKE_SHAPE: (*shape[:2], *sizes)}

@@ -121,6 +121,9 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
     columns, depth = _sizes(weight, is_transposed, site)
+    given = site.facts.shape(node.inputs[0])
+    if given is not None and given[-1:] != (depth,):
+        return "its input does not fit the weight"
     if node.op_type == "Gemm":
         if argument(node, "transA") or argument(node, "alpha") != 1 or argument(node, "beta") != 1:
             return "it transposes or scales"
@@ -132,9 +135,14 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
+def packs_all(site: Site) -> bool:
+    """Whether products of all sizes are packed."""
+    return site.facts.is_inference and site.facts.copies_weights and calls_are_cheap()
+
+
 def is_small(site: Site, rows: int | None, depth: int, columns: int) -> bool:
     """Whether a product of so many rows is faster in one call of BLAS."""
-    if site.facts.is_inference and site.facts.copies_weights and calls_are_cheap():
+    if packs_all(site):
         return False
     if rows == 1:
         return depth * columns < SMALLEST_ROW

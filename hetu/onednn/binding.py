@@ -71,6 +71,9 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "inner_product_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
     ),
+    "pooling_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p,
+    ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,
 }  # fmt: skip
@@ -91,7 +94,10 @@ class Library:
         self.place = ctypes.PyDLL(str(path)).dnnl_memory_set_data_handle
         self.place.argtypes = (c_void_p, c_void_p)
         self._descriptor_of = self._functions.dnnl_primitive_desc_query_md
-        self._descriptor_of.argtypes, self._descriptor_of.restype = (c_void_p, c_int, c_int), c_void_p
+        self._descriptor_of.argtypes, self._descriptor_of.restype = (
+            (c_void_p, c_int, c_int),
+            c_void_p,
+        )
         self._size_of = self._functions.dnnl_memory_desc_get_size
         self._size_of.argtypes, self._size_of.restype = (c_void_p,), c_size_t
         self.engine = self.make("engine_create", _CPU, 0)

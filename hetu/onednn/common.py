@@ -1,0 +1,98 @@
+"""What all operations have in common: packed weights, orders of tensors, what follows a result."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.binding import Library, library
+from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+
+Ints = tuple[int, ...]
+Floats = tuple[float, ...]
+
+MOST = 4096
+"""So many primitives of a kind are kept: a network has some dozens for each shape of its feeds."""
+
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The layout in which the channels lie side by side, by rank."""
+
+_ALGORITHMS: dict[str, tuple[int, float, float]] = {
+    "LeakyRelu": (0x20, 0, 0),
+    "Relu": (0x20, 0, 0),
+    "Tanh": (0x21, 0, 0),
+    "Sigmoid": (0x29, 0, 0),
+    "GeluTanh": (0x2B, 0, 0),
+    "Silu": (0x2C, 1, 0),
+    "Clip": (0x2E, 0, 0),
+    "Gelu": (0x31, 0, 0),
+    "HardSwish": (0x34, 1 / 6, 1 / 2),
+}
+"""The library's algorithm for an activation, and its numbers where a call gives none."""
+
+
+class Packed(torch.Tensor):
+    """The memory of a weight in an order of the library's own."""
+
+    order: Order
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+
+
+def packed(weight: torch.Tensor, order: Order) -> Packed:
+    """A weight brought into an order."""
+    dnnl = present()
+    given = strided(dnnl, weight.shape, weight.stride())
+    memory = torch.empty(order.nbytes // 4, dtype=torch.float32)
+    engines = dnnl.engine, dnnl.engine
+    description = Description(dnnl, "reorder", (given, engines[0], order, engines[1]), After())
+    Primitive(description, (c.SOURCE,), memory.shape, memory.stride()).run(memory, weight.detach())
+    result = torch.Tensor._make_subclass(Packed, memory)
+    result.order = order
+    return result
+
+
+def present() -> Library:
+    """The library, which has to be there."""
+    found = library()
+    assert found is not None, "oneDNN's library is not there"
+    return found
+
+
+def shape_of(tensor: torch.Tensor | None) -> torch.Size | None:
+    """The shape of a tensor that may be missing."""
+    return None if tensor is None else tensor.shape
+
+
+def channels_last_strides(shape: Ints) -> Ints:
+    """The strides of a dense tensor whose channels lie side by side."""
+    _, channels, *sizes = shape
+    steps = [channels * prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    return (channels * prod(sizes), 1, *steps)
+
+
+def contiguous_strides(shape: Ints) -> Ints:
+    """The strides of a dense tensor whose last axis is innermost."""
+    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def after(added: Order | None, activation: str, numbers: Floats) -> After:
+    """What adds a tensor, if there is one, and computes an activation, if it is not empty."""
+    if not activation:
+        return After(added)
+    algorithm, *usual = _ALGORITHMS[activation]
+    first, second = (*numbers, *usual[len(numbers) :])
+    return After(added, (algorithm, first, second))
+
+
+def roles(bias: Ints | None, other: Ints | None) -> Sequence[int]:
+    """The arguments of an operation with a weight, which may have a bias and add a tensor."""
+    optional = (c.BIAS, bias), (c.ADDED, other)
+    return [c.SOURCE, c.WEIGHTS, *(role for role, shape in optional if shape is not None)]
+
+
+def check_shapes(*shapes: tuple[str, Ints | None, Ints]) -> None:
+    """Raise `RuntimeError` where a tensor that is there has another shape than it must have."""
+    for name, shape, wanted in shapes:
+        if shape is not None and tuple(shape) != tuple(wanted):
+            raise RuntimeError(f"{name} has the shape {tuple(shape)} where {wanted} is needed")

@@ -1,0 +1,128 @@
+"""Convolutions, transposed or not, with what follows in the same step."""
+
+from functools import lru_cache
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.binding import Dims
+from hetu.onednn.common import (
+    LAYOUTS,
+    MOST,
+    Floats,
+    Ints,
+    Packed,
+    after,
+    channels_last_strides,
+    check_shapes,
+    packed,
+    present,
+    roles,
+    shape_of,
+)
+from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
+
+Geometry = tuple[Ints, Ints | None, Ints, Ints, int]
+"""Padding before and after each axis as ONNX lists it, what a transposed convolution adds at the
+ends (None: it is none), strides, dilations and groups."""
+
+_KINDS = {
+    False: ("convolution_forward", c.DIRECT_CONVOLUTION),
+    True: ("deconvolution_forward", c.DIRECT_DECONVOLUTION),
+}
+
+
+def pack_convolution(weight: torch.Tensor, geometry: Geometry, shape: Ints) -> Packed:
+    """A weight for `convolution` with this geometry, best for inputs of a shape."""
+    _, extra, *_, groups = geometry
+    split = weight.unflatten(0, (groups, -1)) if groups > 1 else weight
+    if extra is not None:  # its first axis is that of the inputs
+        split = split.transpose(split.ndim - weight.ndim, split.ndim - weight.ndim + 1)
+    return packed(split, _order(shape, tuple(split.shape), geometry, torch.get_num_threads()))
+
+
+def convolution(
+    x: torch.Tensor,
+    weight: Packed,
+    bias: torch.Tensor | None,
+    other: torch.Tensor | None,
+    geometry: Geometry,
+    activation: str,
+    numbers: Floats,
+) -> torch.Tensor:
+    """`activation(convolution + bias + other, *numbers)`, its channels side by side.
+
+    `other` has the result's shape.
+    """
+    layout = LAYOUTS[x.ndim]
+    primitive = _convolution(
+        x.shape, weight.order, shape_of(bias), shape_of(other), geometry, activation, numbers,
+        torch.get_num_threads(),
+    )  # fmt: skip
+    summands = [] if bias is None else [bias.contiguous()]
+    if other is not None:
+        summands.append(other.contiguous(memory_format=layout))
+    return primitive(x.contiguous(memory_format=layout), weight, *summands)
+
+
+@lru_cache(MOST)
+def _order(shape: Ints, weight: Ints, geometry: Geometry, threads: int) -> Order:
+    """The order of a weight (groups where there are several, outputs, inputs, ...)."""
+    order = any_order(present(), weight)
+    return _describe(shape, order, False, geometry, After()).order(c.WEIGHTS, weight)
+
+
+@lru_cache(MOST)
+def _convolution(
+    shape: Ints,
+    weight: Order,
+    bias: Ints | None,
+    other: Ints | None,
+    geometry: Geometry,
+    activation: str,
+    numbers: Floats,
+    threads: int,
+) -> Primitive:
+    """The primitive for tensors of these shapes."""
+    result = _result(shape, weight, geometry)
+    inputs = weight.shape[1 - len(shape)] * geometry[-1]
+    check_shapes(
+        ("x", shape[1:2], (inputs,)), ("bias", bias, result[1:2]), ("summand", other, result)
+    )
+    following = after(None if other is None else _channels_last(result), activation, numbers)
+    description = _describe(shape, weight, bias is not None, geometry, following)
+    return Primitive(description, roles(bias, other), result, channels_last_strides(result))
+
+
+def _describe(
+    shape: Ints, weight: Order, has_bias: bool, geometry: Geometry, following: After
+) -> Description:
+    dnnl, result = present(), _result(shape, weight, geometry)
+    pads, extra, strides, dilations, _ = geometry
+    begin, end = pads[: len(strides)], pads[len(strides) :]
+    if extra is not None:
+        end = tuple(pad - more for pad, more in zip(end, extra, strict=True))
+    bias = strided(dnnl, result[1:2], (1,)) if has_bias else None
+    orders = _channels_last(shape), weight, bias, _channels_last(result)
+    windows = strides, tuple(d - 1 for d in dilations), begin, end
+    kind, algorithm = _KINDS[extra is not None]
+    given = (dnnl.engine, c.INFERENCE, algorithm, *orders, *(Dims(*sizes) for sizes in windows))
+    return Description(dnnl, kind, given, following)
+
+
+def _result(shape: Ints, weight: Order, geometry: Geometry) -> Ints:
+    """The shape of a convolution's result."""
+    pads, extra, strides, dilations, groups = geometry
+    outputs, _, *kernel = weight.shape[-len(shape) :]
+    extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    around = [sum(pair) for pair in zip(pads[: len(strides)], pads[len(strides) :], strict=True)]
+    axes = zip(shape[2:], extents, around, strides, extra or strides, strict=True)
+    if extra is None:
+        sizes = [(size + pad - extent) // step + 1 for size, extent, pad, step, _ in axes]
+    else:
+        sizes = [(size - 1) * step + extent - pad + more for size, extent, pad, step, more in axes]
+    return (shape[0], outputs * groups, *sizes)
+
+
+def _channels_last(shape: Ints) -> Order:
+    return strided(present(), shape, channels_last_strides(shape))

@@ -1,0 +1,104 @@
+"""Products with a weight, with what follows in the same step."""
+
+from functools import lru_cache
+from math import prod
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.common import (
+    MOST,
+    Floats,
+    Ints,
+    Packed,
+    after,
+    check_shapes,
+    contiguous_strides,
+    packed,
+    present,
+    roles,
+    shape_of,
+)
+from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
+
+
+def pack_linear(weight: torch.Tensor, rows: int) -> Packed:
+    """A weight (outputs, inputs) for `linear`, best for so many rows."""
+    return packed(weight.t(), _order(rows, tuple(weight.shape), torch.get_num_threads()))
+
+
+def linear(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    other: torch.Tensor | None = None,
+    activation: str = "",
+    numbers: Floats = (),
+) -> torch.Tensor:
+    """`activation(x @ weight.T + bias + other, *numbers)`; `other` has the result's shape.
+
+    A weight that is not packed is (outputs, inputs), in either order in memory.
+    """
+    if isinstance(weight, Packed):
+        form = weight.order
+    else:
+        weight = weight if weight.t().is_contiguous() else weight.contiguous()
+        form = (weight.shape, weight.stride())
+    primitive = _linear(
+        x.shape, form, shape_of(bias), shape_of(other), activation, numbers, torch.get_num_threads()
+    )
+    summands = [summand.contiguous() for summand in (bias, other) if summand is not None]
+    return primitive(x.contiguous(), weight, *summands)
+
+
+@lru_cache(MOST)
+def _order(rows: int, shape: Ints, threads: int) -> Order:
+    """The order of a weight (outputs, inputs) as (inputs, outputs)."""
+    weight = any_order(present(), shape[::-1])
+    return _describe(rows, weight, False, After()).order(c.WEIGHTS, weight.shape)
+
+
+@lru_cache(MOST)
+def _linear(
+    shape: Ints,
+    weight: Order | tuple[Ints, Ints],
+    bias: Ints | None,
+    other: Ints | None,
+    activation: str,
+    numbers: Floats,
+    threads: int,
+) -> Primitive:
+    """The primitive for tensors of these shapes."""
+    is_packed = isinstance(weight, Order)
+    depth, columns = weight.shape if is_packed else weight[0][::-1]
+    rows, result = prod(shape[:-1]), (*shape[:-1], columns)
+    check_shapes(
+        ("x", shape[-1:], (depth,)), ("bias", bias, (columns,)), ("summand", other, result)
+    )
+    following = after(None if other is None else _rows(rows, columns), activation, numbers)
+    if not is_packed and rows == 1:
+        description = _describe_row(weight, bias is not None, following)
+    else:
+        order = weight if is_packed else strided(present(), *(part[::-1] for part in weight))
+        description = _describe(rows, order, bias is not None, following)
+    return Primitive(description, roles(bias, other), result, contiguous_strides(result))
+
+
+def _describe(rows: int, weight: Order, has_bias: bool, following: After) -> Description:
+    dnnl, (depth, columns) = present(), weight.shape
+    bias = _rows(1, columns) if has_bias else None
+    orders = _rows(rows, depth), weight, bias, _rows(rows, columns)
+    return Description(dnnl, "matmul", (dnnl.engine, *orders), following)
+
+
+def _describe_row(weight: tuple[Ints, Ints], has_bias: bool, following: After) -> Description:
+    """The product with one row: bound by memory, it is as fast on a weight as it is."""
+    dnnl, (columns, depth) = present(), weight[0]
+    bias = strided(dnnl, (columns,), (1,)) if has_bias else None
+    orders = _rows(1, depth), strided(dnnl, *weight), bias, _rows(1, columns)
+    given = (dnnl.engine, c.INFERENCE, *orders)
+    return Description(dnnl, "inner_product_forward", given, following)
+
+
+def _rows(rows: int, length: int) -> Order:
+    return strided(present(), (rows, length), (length, 1))

@@ -1,0 +1,63 @@
+"""Pools of images, by oneDNN's library."""
+
+from hetu.ir import Node
+from hetu.ops import windows
+from hetu.ops.native import pools
+from hetu.ops.windows import Windows
+from hetu.passes.build import make_fused
+from hetu.passes.facts import argument, is_onnx
+from hetu.passes.fusion import Outcome, Site, fusion, replaced
+from hetu.types import FLOAT32
+
+
+@fusion("MaxPool", "AveragePool", inference_only=True)
+def pool(node: Node, site: Site) -> Outcome:
+    """A pool of images of known sizes."""
+    x, shape = node.inputs[0], site.facts.shape(node.inputs[0])
+    if not is_onnx(node, "MaxPool", "AveragePool") or not pools() or shape is None:
+        return None
+    if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
+        return "only images of float32 gain from it"
+    if len(node.outputs) != 1:
+        return "it says where its maxima lie"
+    placed = _placed(node, shape)
+    counts = placed.counts(bool(argument(node, "ceil_mode")))
+    if 0 in counts or max(placed.dilations) > 1:
+        return "its windows have gaps or there are none"
+    end = tuple(max(0, pad) for pad in placed.fitted(counts).end)
+    kind = _kind(node, placed)
+    if kind == "average with padding" and any(a > b for a, b in zip(end, placed.end, strict=True)):
+        return "some of its windows reach beyond the padding"
+    given = {
+        "kind": kind, "kernel": placed.kernel, "strides": placed.strides,
+        "pads": (*placed.begin, *end),
+    }  # fmt: skip
+    return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
+
+
+@fusion("GlobalAveragePool", "ReduceMean", inference_only=True)
+def global_average(node: Node, site: Site) -> Outcome:
+    """The average of each channel of an image."""
+    x = node.inputs[0] if node.inputs else None
+    shape = site.facts.shape(x)
+    if not is_onnx(node, "GlobalAveragePool", "ReduceMean") or not pools() or shape is None:
+        return None
+    if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
+        return None
+    ones, result = (1,) * (len(shape) - 2), site.facts.shape(node.outputs[0])
+    if result != (*shape[:2], *ones):
+        return None
+    given = {"kind": "average", "kernel": shape[2:], "strides": ones, "pads": (0, 0) * len(ones)}
+    return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
+
+
+def _placed(node: Node, shape: tuple[int, ...]) -> Windows:
+    names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad")
+    return windows.place(shape[2:], *(argument(node, name) for name in names))
+
+
+def _kind(node: Node, placed: Windows) -> str:
+    if node.op_type == "MaxPool":
+        return "maximum"
+    counts_padding = bool(argument(node, "count_include_pad")) and any((*placed.begin, *placed.end))
+    return "average with padding" if counts_padding else "average"
