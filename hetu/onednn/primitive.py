@@ -128,6 +128,8 @@ class _Arguments:
         """Say where the tensors lie, in the order of their roles."""
         pointers = self._pointers
         for index, tensor in enumerate(tensors):
+            if tensor.dtype is not torch.float32:
+                raise RuntimeError(f"expected float32, got {tensor.dtype}")
             pointer = tensor.data_ptr()
             if pointer != pointers[index]:
                 pointers[index] = pointer
@@ -165,7 +167,7 @@ class Primitive:
         except IndexError:
             arguments = _Arguments(self._description, self._roles, self._kept)
         if self._fresh:
-            tensors = (*tensors, torch.empty(self._fresh, dtype=torch.uint8))
+            tensors = (*tensors, torch.empty(self._fresh // 4 + 1, dtype=torch.float32))
         arguments.place(tensors)
         status = self._execute(arguments.address)
         self._idle.append(arguments)

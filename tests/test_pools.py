@@ -1,0 +1,124 @@
+"""Pools of images by oneDNN's library: ONNX Runtime's results."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import hetu as ht
+from hetu import onednn
+
+CHANNELS = 5
+
+pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
+
+
+def model(op_type: str, rank: int, after_convolution: bool, **attributes: Any) -> onnx.ModelProto:
+    """A pool of images, or of what a convolution makes of them, whose channels lie together."""
+    weight = np.random.default_rng(rank).normal(size=(CHANNELS, CHANNELS, *(1,) * rank))
+    nodes = [helper.make_node(op_type, ["z" if after_convolution else "x"], ["y"], **attributes)]
+    if after_convolution:
+        nodes.insert(0, helper.make_node("Conv", ["x", "w"], ["z"]))
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None] * (2 + rank))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight.astype(np.float32), "w")] if after_convolution else [],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+
+
+def check(proto: onnx.ModelProto, shape: tuple[int, ...], fusion: str) -> list[str]:
+    """Results agree; the reasons for which the fusion left nodes, "" where it did not."""
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    (wanted,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    executor = ht.Executor(list(ht.onnx.load_onnx(proto).outputs.values()))
+    for _ in range(2):
+        (actual,) = executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+        np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
+    return [note.reason for note in executor.explain() if note.fusion == fusion]
+
+
+WINDOWS: list[dict[str, Any]] = [
+    {},
+    {"strides": 2},
+    {"strides": 2, "ceil_mode": 1},
+    {"strides": 2, "begin": 1, "end": 1},
+    {"begin": 0, "end": 1},
+    {"strides": 2, "auto_pad": "SAME_UPPER"},
+    {"strides": 2, "auto_pad": "SAME_LOWER"},
+    {"strides": 3, "begin": 1, "end": 1, "ceil_mode": 1},
+]
+
+
+def attributes_of(windows: dict[str, Any], rank: int) -> dict[str, Any]:
+    given: dict[str, Any] = {"kernel_shape": [3] * rank}
+    if "strides" in windows:
+        given["strides"] = [windows["strides"]] * rank
+    if "begin" in windows:
+        given["pads"] = [windows["begin"]] * rank + [windows["end"]] * rank
+    return given | {n: windows[n] for n in ("auto_pad", "ceil_mode") if n in windows}
+
+
+@pytest.mark.parametrize("after_convolution", [True, False])
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_maxima(windows: dict[str, Any], rank: int, after_convolution: bool) -> None:
+    proto = model("MaxPool", rank, after_convolution, **attributes_of(windows, rank))
+    for size in (8, 9):
+        assert check(proto, (2, CHANNELS, *(size,) * rank), "pool") == [""]
+
+
+@pytest.mark.parametrize("after_convolution", [True, False])
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("counts_padding", [0, 1])
+@pytest.mark.parametrize("windows", [w for w in WINDOWS if "ceil_mode" not in w])
+def test_averages(
+    windows: dict[str, Any], counts_padding: int, rank: int, after_convolution: bool
+) -> None:
+    given = attributes_of(windows, rank) | {"count_include_pad": counts_padding}
+    proto = model("AveragePool", rank, after_convolution, **given)
+    for size in (8, 9):
+        assert check(proto, (2, CHANNELS, *(size,) * rank), "pool") == [""]
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_averages_of_windows_that_reach_beyond_the_image(rank: int) -> None:
+    given = attributes_of({"strides": 2, "ceil_mode": 1}, rank)
+    proto = model("AveragePool", rank, True, **given)
+    assert check(proto, (2, CHANNELS, *(8,) * rank), "pool") == [""]
+
+
+@pytest.mark.parametrize("after_convolution", [True, False])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_averages_of_whole_images(rank: int, after_convolution: bool) -> None:
+    for proto in (
+        model("GlobalAveragePool", rank, after_convolution),
+        model("ReduceMean", rank, after_convolution),
+    ):
+        if proto.graph.node[-1].op_type == "ReduceMean":
+            axes = np.arange(2, 2 + rank)
+            proto.graph.initializer.append(numpy_helper.from_array(axes, "axes"))
+            proto.graph.node[-1].input.append("axes")
+        assert check(proto, (2, CHANNELS, *(7,) * rank), "global average") == [""]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("MaxPool", {"kernel_shape": [3, 3], "dilations": [2, 2]}),
+        ("MaxPool", {"kernel_shape": [2, 2], "dilations": [1, 2]}),
+        ("LpPool", {"kernel_shape": [2, 2]}),
+    ],
+)
+def test_other_pools(op_type: str, attributes: dict[str, Any]) -> None:
+    assert "" not in check(model(op_type, 2, True, **attributes), (1, CHANNELS, 8, 8), "pool")
+
+
+def test_where_maxima_lie() -> None:
+    proto = model("MaxPool", 2, True, kernel_shape=[2, 2])
+    proto.graph.node[-1].output.append("places")
+    assert "" not in check(proto, (1, CHANNELS, 8, 8), "pool")
