@@ -1,13 +1,14 @@
 """What all operations have in common: packed weights, orders of tensors, what follows a result."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import torch
 
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Library, library
-from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+from hetu.onednn.primitive import RECORDING, After, Description, Order, Primitive, strided
 
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
@@ -50,6 +51,37 @@ def packed(weight: torch.Tensor, order: Order) -> Packed:
     result = torch.Tensor._make_subclass(Packed, memory)
     result.order = order
     return result
+
+
+def stop_recording() -> None:
+    """Take note that something is computed that is no primitive."""
+    RECORDING.runs = None
+
+
+def contiguous(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with its last axis innermost and no gaps."""
+    if tensor.is_contiguous():
+        return tensor
+    stop_recording()
+    return tensor.contiguous()
+
+
+def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """An image, or a volume, whose channels lie side by side."""
+    if tensor.is_contiguous(memory_format=LAYOUTS[tensor.ndim]):
+        return tensor
+    if RECORDING.runs is None or not tensor.is_contiguous():
+        stop_recording()
+        return tensor.contiguous(memory_format=LAYOUTS[tensor.ndim])
+    return _to_channels_last(tuple(tensor.shape), torch.get_num_threads())(tensor)
+
+
+@lru_cache(MOST)
+def _to_channels_last(shape: Ints, threads: int) -> Primitive:
+    dnnl, strides = present(), channels_last_strides(shape)
+    orders = strided(dnnl, shape, contiguous_strides(shape)), strided(dnnl, shape, strides)
+    given = orders[0], dnnl.engine, orders[1], dnnl.engine
+    return Primitive(Description(dnnl, "reorder", given, After()), (c.SOURCE,), shape, strides)
 
 
 def present() -> Library:

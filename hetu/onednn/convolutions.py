@@ -7,14 +7,15 @@ import torch
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Dims
 from hetu.onednn.common import (
-    LAYOUTS,
     MOST,
     Floats,
     Ints,
     Packed,
     after,
+    channels_last,
     channels_last_strides,
     check_shapes,
+    contiguous,
     packed,
     present,
     roles,
@@ -54,15 +55,14 @@ def convolution(
 
     `other` has the result's shape.
     """
-    layout = LAYOUTS[x.ndim]
     primitive = _convolution(
         x.shape, weight.order, shape_of(bias), shape_of(other), geometry, activation, numbers,
         torch.get_num_threads(),
     )  # fmt: skip
-    summands = [] if bias is None else [bias.contiguous()]
+    summands = [] if bias is None else [contiguous(bias)]
     if other is not None:
-        summands.append(other.contiguous(memory_format=layout))
-    return primitive(x.contiguous(memory_format=layout), weight, *summands)
+        summands.append(channels_last(other))
+    return primitive(channels_last(x), weight, *summands)
 
 
 @lru_cache(MOST)

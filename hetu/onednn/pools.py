@@ -11,6 +11,7 @@ from hetu.onednn.common import (
     MOST,
     Ints,
     channels_last_strides,
+    contiguous,
     contiguous_strides,
     present,
 )
@@ -27,7 +28,7 @@ def pool(x: torch.Tensor, kind: str, kernel: Ints, strides: Ints, pads: Ints) ->
     """
     channels_last = x.is_contiguous(memory_format=LAYOUTS[x.ndim])
     primitive = _pool(x.shape, channels_last, kind, kernel, strides, pads, torch.get_num_threads())
-    return primitive(x if channels_last else x.contiguous())
+    return primitive(x if channels_last else contiguous(x))
 
 
 @lru_cache(MOST)

@@ -1,11 +1,12 @@
 """What the library computes on tensors of certain shapes, and the orders in memory of tensors."""
 
+import threading
 import weakref
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, addressof, byref, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -107,8 +108,8 @@ _SMALL = 1 << 16
 """Of what a primitive works with, so many bytes are kept between runs."""
 
 
-class _Arguments:
-    """Where the tensors of one run lie."""
+class Arguments:
+    """Where the tensors of a run lie, in the order of their roles."""
 
     def __init__(self, description: Description, roles: Sequence[int], scratchpad: int) -> None:
         library = description.library
@@ -120,20 +121,42 @@ class _Arguments:
         self._memories = made
         self._pointers = [0] * len(roles)
         self._library = library
-        self.address = addressof(self._list)
         self._scratchpad = torch.empty(scratchpad, dtype=torch.uint8)
-        check("memory_set_data_handle", library.place(made[-1], self._scratchpad.data_ptr()))
+        self.address = addressof(self._list)
+        self.put(len(roles) - 1, self._scratchpad.data_ptr())
 
-    def place(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Say where the tensors lie, in the order of their roles."""
+    def put(self, index: int, pointer: int) -> None:
+        """Say where a tensor lies."""
+        if pointer != self._pointers[index]:
+            self._pointers[index] = pointer
+            check("memory_set_data_handle", self._library.place(self._memories[index], pointer))
+
+    def put_all(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Say where the tensors lie."""
         pointers = self._pointers
         for index, tensor in enumerate(tensors):
             if tensor.dtype is not torch.float32:
                 raise RuntimeError(f"expected float32, got {tensor.dtype}")
-            pointer = tensor.data_ptr()
-            if pointer != pointers[index]:
-                pointers[index] = pointer
-                check("memory_set_data_handle", self._library.place(self._memories[index], pointer))
+            if tensor.data_ptr() != pointers[index]:
+                self.put(index, tensor.data_ptr())
+
+
+class Recorded(NamedTuple):
+    """A run of a primitive: the shape and strides of its result, and where the tensors lay."""
+
+    primitive: "Primitive"
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pointers: tuple[int, ...]
+
+
+class Recording(threading.local):
+    """The runs of primitives in a thread, while they are recorded."""
+
+    runs: list[Recorded] | None = None
+
+
+RECORDING = Recording()
 
 
 class Primitive:
@@ -143,33 +166,46 @@ class Primitive:
         self, description: Description, roles: Sequence[int], shape: Shape, strides: Shape
     ) -> None:
         library = description.library
-        self._shape = tuple(shape)
-        self._strides = tuple(strides)
+        self.shape = tuple(shape)
+        self.strides = tuple(strides)
         self._description = description
-        scratchpad = library.size(library.argument(description.handle, c.SCRATCHPAD))
-        self._kept, self._fresh = (scratchpad, 0) if scratchpad <= _SMALL else (0, scratchpad)
         self._roles = (c.RESULT, *roles, c.SCRATCHPAD)
         self._handle = library.make("primitive_create", description.handle)
-        self._execute = partial(library.execute, self._handle, library.stream, len(self._roles))
-        self._idle: list[_Arguments] = []
+        self.execute = partial(library.execute, self._handle, library.stream, len(self._roles))
+        self._scratchpad = library.size(library.argument(description.handle, c.SCRATCHPAD))
+        self._idle: list[Arguments] = []
         weakref.finalize(self, library.call, "primitive_destroy", self._handle)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether what it works with is kept between runs."""
+        return self._scratchpad <= _SMALL
+
+    def arguments(self) -> Arguments:
+        """Places for tensors."""
+        kept = self._scratchpad if self.is_small else 0
+        return Arguments(self._description, self._roles, kept)
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
         """The result, in memory of its own; the tensors are dense and of type float32."""
-        result = torch.empty_strided(self._shape, self._strides, dtype=torch.float32)
+        result = torch.empty_strided(self.shape, self.strides, dtype=torch.float32)
         self.run(result, *tensors)
         return result
 
     def run(self, *tensors: torch.Tensor) -> None:
         """Compute the result into the first tensor, from the others."""
+        if RECORDING.runs is not None:
+            pointers = tuple(tensor.data_ptr() for tensor in tensors)
+            RECORDING.runs.append(Recorded(self, self.shape, self.strides, pointers))
         try:
             arguments = self._idle.pop()  # which no other thread uses meanwhile
         except IndexError:
-            arguments = _Arguments(self._description, self._roles, self._kept)
-        if self._fresh:
-            tensors = (*tensors, torch.empty(self._fresh // 4 + 1, dtype=torch.float32))
-        arguments.place(tensors)
-        status = self._execute(arguments.address)
+            arguments = self.arguments()
+        if self._scratchpad > _SMALL:
+            scratchpad = torch.empty(self._scratchpad // 4 + 1, dtype=torch.float32)
+            tensors = (*tensors, scratchpad)
+        arguments.put_all(tensors)
+        status = self.execute(arguments.address)
         self._idle.append(arguments)
         if status:
             check("primitive_execute", status)

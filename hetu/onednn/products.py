@@ -13,6 +13,7 @@ from hetu.onednn.common import (
     Packed,
     after,
     check_shapes,
+    contiguous,
     contiguous_strides,
     packed,
     present,
@@ -42,13 +43,13 @@ def linear(
     if isinstance(weight, Packed):
         form = weight.order
     else:
-        weight = weight if weight.t().is_contiguous() else weight.contiguous()
+        weight = weight if weight.t().is_contiguous() else contiguous(weight)
         form = (weight.shape, weight.stride())
     primitive = _linear(
         x.shape, form, shape_of(bias), shape_of(other), activation, numbers, torch.get_num_threads()
     )
-    summands = [summand.contiguous() for summand in (bias, other) if summand is not None]
-    return primitive(x.contiguous(), weight, *summands)
+    summands = [contiguous(summand) for summand in (bias, other) if summand is not None]
+    return primitive(contiguous(x), weight, *summands)
 
 
 @lru_cache(MOST)

@@ -145,20 +145,23 @@ def linear(
     """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed or split."""
     function, (name, algorithm) = ACTIVATIONS[activation]
     if activation in _WIDE and not _IS_WIDE:
+        onednn.stop_recording()
         return function(linear(x, weight, bias, ""), *numbers)
+    if _is_for_onednn(weight) and onednn.is_available():
+        return onednn.linear(x, weight, bias, None, activation, numbers)
+    onednn.stop_recording()
     if not _is_for_onednn(weight):
         return function(_product(x, weight, bias), *numbers)
-    if onednn.is_available():
-        return onednn.linear(x, weight, bias, None, activation, numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
+    if _is_for_onednn(weight) and onednn.is_available():
+        return onednn.linear(x, weight, bias, other)
+    onednn.stop_recording()
     if not _is_for_onednn(weight):
         return _product(x, weight, bias) + other
-    if onednn.is_available():
-        return onednn.linear(x, weight, bias, other)
     return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
 
 
@@ -266,6 +269,7 @@ def convolution(
     """
     if isinstance(weight, onednn.Packed):
         return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
+    onednn.stop_recording()
     function, (name, algorithm) = ACTIVATIONS[activation]
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)

@@ -148,6 +148,8 @@ def _attributes(
         values["ctx"] = context
     if "n_outputs" in kernel.reserved:
         values["n_outputs"] = len(node.outputs)
+    if "memory" in kernel.reserved:
+        values["memory"] = {}
     return values, bodies
 
 

@@ -16,6 +16,7 @@ from hetu.passes.fusions import STAGES
 from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
 from hetu.passes.parts import parts
+from hetu.passes.replays import replays
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
@@ -75,11 +76,11 @@ class Planner:
             graph, types = specialize(graph, self._empty(likes), watched)
         is_inference = self.context.training is False and not order
         notes: list[Note] = []
+        copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
+        facts = Facts(
+            types, is_inference, copies_weights, self.context.training, order, self.compiles
+        )
         if self.optimize:
-            copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
-            facts = Facts(
-                types, is_inference, copies_weights, self.context.training, order, self.compiles
-            )
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
@@ -89,7 +90,11 @@ class Planner:
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
-        function = compiler.main(watch(hoisted.graph), hoisted.values)
+        graph = watch(hoisted.graph)
+        if self.optimize and instrument is None and not self.compiles:
+            graph, found = replays(graph, facts, set(hoisted.values))
+            notes += found
+        function = compiler.main(graph, hoisted.values)
         if self.compiles and instrument is None:
             function = compiled(function)
         return Plan(compiler, function, order > 0, preparation, notes)

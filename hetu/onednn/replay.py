@@ -1,0 +1,253 @@
+"""Sequences of primitives: recorded once, then run with nothing in between.
+
+A call of a primitive through its operation costs several times as much as of the primitive itself:
+shapes are looked at, a result is made, tensors are put in their places. In a recorded sequence, all
+but the data and the results lie where they lay the last time.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from operator import is_
+
+import torch
+
+from hetu.onednn.binding import check
+from hetu.onednn.common import Packed
+from hetu.onednn.primitive import RECORDING, Recorded
+
+LARGEST = 1 << 24
+"""A function becomes a sequence where what lies between its primitives takes at most so much."""
+
+_MOST_RUNS = 8
+"""After so many runs that were no sequence's, none is recorded any more."""
+
+_LINE = 64
+
+Function = Callable[..., tuple[torch.Tensor, ...]]
+Form = tuple[torch.Size, tuple[int, ...]]
+Spots = Mapping[int, Sequence[tuple[int, int]]]
+"""Where inputs or results are used: steps, and the positions among their tensors."""
+
+
+class Replay:
+    """A function that only runs primitives and looks at their results, of data and then weights.
+
+    From its third run on, and while the data are of the same form, it is a sequence.
+    """
+
+    def __init__(self, function: Function, data: int) -> None:
+        self._function = function
+        self._data = data
+        self._runs = 0
+        self._sequence: _Sequence | None = None
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the function returns, in memory of its own."""
+        sequence = self._sequence
+        if sequence is not None and sequence.takes(inputs):
+            return sequence.run(inputs)
+        self._runs += 1
+        if 1 < self._runs < _MOST_RUNS:
+            return self._record(inputs)
+        return self._function(*inputs)
+
+    def _record(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        RECORDING.runs = []
+        try:
+            results = self._function(*inputs)
+            runs = RECORDING.runs
+            self._sequence = _sequence(runs, inputs, self._data, results) if runs else None
+            if self._sequence is None:
+                self._runs = _MOST_RUNS
+        finally:
+            RECORDING.runs = None
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What the tensors of recorded runs have to do with each other.
+
+    `inputs` are the spots of each input, `places` those of what lies between, by where it is to
+    lie in memory of `nbytes`; `ends` are the spots of what the results lie in, by the run that
+    makes it, and `results` are the runs and the forms of the results in there.
+    """
+
+    inputs: Spots
+    places: Spots
+    nbytes: int
+    ends: Spots
+    results: Sequence[tuple[int, Form]]
+
+
+def _sequence(
+    runs: Sequence[Recorded],
+    inputs: Sequence[torch.Tensor],
+    data: int,
+    results: Sequence[torch.Tensor],
+) -> "_Sequence | None":
+    """The sequence of recorded runs; None where they are not all that was computed."""
+    links = _link(runs, inputs, results)
+    if links is None or links.nbytes > LARGEST or not all(run.primitive.is_small for run in runs):
+        return None
+    return _Sequence(runs, inputs, data, links)
+
+
+def _link(
+    runs: Sequence[Recorded], inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor]
+) -> _Links | None:
+    pointers = {tensor.data_ptr(): i for i, tensor in enumerate(inputs)}
+    if len(pointers) < len(inputs) or 0 in pointers:
+        return None
+    of_inputs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    of_runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    latest: dict[int, int] = {}  # memory is used again: the run that wrote to it last
+    for step, run in enumerate(runs):
+        for position, pointer in enumerate(run.pointers[1:], 1):
+            if pointer in latest:
+                of_runs[latest[pointer]].append((step, position))
+            elif pointer in pointers:
+                of_inputs[pointers[pointer]].append((step, position))
+            else:
+                return None
+        of_runs[step].append((step, 0))
+        latest[run.pointers[0]] = step
+    ends: list[tuple[int, Form]] = []
+    for result in results:
+        if result.data_ptr() not in latest:
+            return None
+        ends.append((latest[result.data_ptr()], (result.shape, result.stride())))
+    between = {step: spots for step, spots in of_runs.items() if step not in dict(ends)}
+    places, nbytes = _places(runs, between)
+    offsets: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for step, spots in between.items():
+        offsets[places[step]] += spots
+    return _Links(of_inputs, offsets, nbytes, {step: of_runs[step] for step, _ in ends}, ends)
+
+
+def _places(runs: Sequence[Recorded], between: Spots) -> tuple[dict[int, int], int]:
+    """Where what each run makes lies in memory that is used again, and how much there is of it."""
+    places: dict[int, int] = {}
+    alive: list[tuple[int, int, int]] = []  # beginning, end, last step
+    total = 0
+    for step in sorted(between):
+        size = -(-4 * prod(runs[step].shape) // _LINE) * _LINE
+        alive = sorted(block for block in alive if block[2] >= step)
+        start = 0
+        for begin, end, _ in alive:
+            if start + size <= begin:
+                break
+            start = max(start, end)
+        last = max(other for other, _ in between[step])
+        alive.append((start, start + size, last))
+        places[step] = start
+        total = max(total, start + size)
+    return places, total
+
+
+class _Sequence:
+    """Recorded runs that are run again."""
+
+    def __init__(
+        self,
+        runs: Sequence[Recorded],
+        inputs: Sequence[torch.Tensor],
+        data: int,
+        links: _Links,
+    ) -> None:
+        self.runs = runs
+        self.links = links
+        self.data = data
+        self._forms = [_form(tensor) for tensor in inputs]
+        self._threads = torch.get_num_threads()
+        self._weights: Sequence[torch.Tensor] = inputs[data:]
+        self._idle: list[_Frame] = []
+
+    def takes(self, inputs: Sequence[torch.Tensor]) -> bool:
+        """Whether inputs are of the forms of those recorded."""
+        weights = inputs[self.data :]
+        if not all(map(is_, weights, self._weights)):
+            if any(map(_differs, weights, self._weights)):
+                return False
+            self._weights = weights
+        return self._threads == torch.get_num_threads() and all(
+            _form(tensor) == form and tensor.dtype is torch.float32
+            for tensor, form in zip(inputs[: self.data], self._forms, strict=False)
+        )
+
+    def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The results for inputs that it takes."""
+        try:
+            frame = self._idle.pop()  # which no other thread uses meanwhile
+        except IndexError:
+            frame = _Frame(self)
+        made = {
+            step: torch.empty_strided(
+                self.runs[step].shape, self.runs[step].strides, dtype=torch.float32
+            )
+            for step in self.links.ends
+        }
+        frame.run(inputs[: self.data], self._weights, made)
+        self._idle.append(frame)
+        return tuple(
+            made[step] if _form(made[step]) == form else made[step].as_strided(*form)
+            for step, form in self.links.results
+        )
+
+
+class _Frame:
+    """Memory for one run at a time of a sequence, and the places of its tensors."""
+
+    def __init__(self, sequence: _Sequence) -> None:
+        links = sequence.links
+        self._links = links
+        self._arguments = [run.primitive.arguments() for run in sequence.runs]
+        self._steps = [
+            (run.primitive.execute, arguments.address)
+            for run, arguments in zip(sequence.runs, self._arguments, strict=True)
+        ]
+        self._weights: Sequence[torch.Tensor] = ()
+        self._memory = torch.empty(links.nbytes, dtype=torch.uint8)
+        start = self._memory.data_ptr()
+        for offset, spots in links.places.items():
+            self._put(start + offset, spots)
+
+    def run(
+        self,
+        data: Sequence[torch.Tensor],
+        weights: Sequence[torch.Tensor],
+        made: Mapping[int, torch.Tensor],
+    ) -> None:
+        """Compute what the results lie in."""
+        spots_of = self._links.inputs
+        for index, tensor in enumerate(data):
+            self._put(tensor.data_ptr(), spots_of.get(index, ()))
+        if weights is not self._weights:
+            for index, tensor in enumerate(weights, len(data)):
+                self._put(tensor.data_ptr(), spots_of.get(index, ()))
+            self._weights = weights
+        for step, spots in self._links.ends.items():
+            self._put(made[step].data_ptr(), spots)
+        for execute, address in self._steps:
+            status = execute(address)
+            if status:
+                check("primitive_execute", status)
+
+    def _put(self, pointer: int, spots: Sequence[tuple[int, int]]) -> None:
+        for step, position in spots:
+            self._arguments[step].put(position, pointer)
+
+
+def _form(tensor: torch.Tensor) -> Form:
+    return tensor.shape, tensor.stride()
+
+
+def _differs(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether one weight cannot be put in the place of the other."""
+    if isinstance(one, Packed) and isinstance(other, Packed):
+        return one.order is not other.order
+    return (
+        _form(one) != _form(other) or one.dtype is not other.dtype or type(one) is not type(other)
+    )

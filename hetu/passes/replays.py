@@ -1,0 +1,79 @@
+"""Puts nodes that oneDNN's library computes one after the other into one."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
+from hetu.ops.native import calls_are_cheap
+from hetu.ops.registry import FUSED
+from hetu.passes.build import make_with
+from hetu.passes.facts import Facts, is_onnx
+from hetu.passes.fusion import Note
+from hetu.passes.groups import replace_groups
+
+_COMPUTED = ("Conv", "ConvTranspose", "Linear", "LinearPlus", "Pool")
+
+
+def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Graph, list[Note]]:
+    """The graph with one `Replay` in the place of nodes that follow each other.
+
+    Of the graph's inputs, `weights` stay as they are from run to run.
+    """
+    if not facts.is_inference or not calls_are_cheap():
+        return graph, []
+    runs = groupby(graph.nodes, lambda node: _is_computed(node, facts))
+    groups = [nodes for is_computed, run in runs if is_computed and len(nodes := list(run)) > 1]
+    if not groups:
+        return graph, []
+    users: dict[Value, list[Node | None]] = {value: [None] for value in graph.outputs if value}
+    for node in graph.nodes:
+        for value in dependencies(node):
+            users.setdefault(value, []).append(node)
+
+    def join(nodes: Sequence[Node], values: Substitution) -> Sequence[Node]:
+        inside = set(nodes)
+        made = {v: None for node in nodes for v in node.outputs if v is not None}
+        used = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
+        taken = [v for v in used if v not in made and not _is_argument(v, nodes)]
+        taken.sort(key=lambda value: _is_weight(value, weights))
+        results = [v for v in made if not inside.issuperset(users.get(v, ()))]
+        body = _body(nodes, taken, results)
+        data = sum(not _is_weight(value, weights) for value in taken)
+        given = {"data": data, "body": Attribute("graph", body)}
+        fresh = make_with("Replay", [values[v] for v in taken], results, given)
+        for old, new in zip(results, fresh.outputs, strict=True):
+            assert new is not None
+            values[old] = new
+        return [fresh]
+
+    notes = [Note("replay", describe(nodes[0])) for nodes in groups]
+    return replace_groups(graph, groups, join), notes
+
+
+def _is_computed(node: Node, facts: Facts) -> bool:
+    """Whether the library computes a node, or only another shape is seen in what it computed."""
+    if node.domain == FUSED:
+        return node.op_type in _COMPUTED
+    if not is_onnx(node, "Reshape", "Flatten", "Squeeze"):
+        return False
+    shape, result = facts.shape(node.inputs[0]), facts.shape(node.outputs[0])
+    arguments = node.inputs[1:]
+    if shape is None or len(shape) < 3 or not all(v is None or v.constant for v in arguments):
+        return False
+    return set(shape[2:]) == {1} and result == shape[:2]
+
+
+def _is_argument(value: Value, nodes: Sequence[Node]) -> bool:
+    """Whether a constant only says what shape is meant."""
+    return value.constant and all(node.domain != FUSED for node in nodes if value in node.inputs)
+
+
+def _is_weight(value: Value, weights: Collection[Value]) -> bool:
+    return value.data is not None or value in weights
+
+
+def _body(nodes: Sequence[Node], taken: Sequence[Value], results: Sequence[Value]) -> Graph:
+    inputs = [Value(value.name, value.type) for value in taken]
+    values = Substitution(dict(zip(taken, inputs, strict=True)))
+    copies = tuple(values.node(node) for node in nodes)
+    return Graph(tuple(inputs), tuple(values[value] for value in results), copies)

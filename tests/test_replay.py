@@ -1,0 +1,171 @@
+"""Nodes that run as one recorded sequence: ONNX Runtime's results in every run."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+import hetu as ht
+from hetu import onednn
+
+pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
+
+RUNS = 6
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def graph_of(nodes: str, outputs: list[str], **weights: np.ndarray) -> onnx.ModelProto:
+    """A model of `x`; each line of `nodes` is "result = operator inputs", with attributes after."""
+    made = []
+    for line in nodes.strip().splitlines():
+        result, _, call = line.strip().partition(" = ")
+        call, _, attributes = call.partition(" ! ")
+        op_type, *inputs = call.split()
+        given = eval(f"dict({attributes})", {})
+        made.append(helper.make_node(op_type, inputs, result.split(), **given))
+    graph = helper.make_graph(
+        made, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+NETWORK = graph_of(
+    """
+    a = Conv x w1 ! pads=[1, 1, 1, 1]
+    b = Relu a
+    c = MaxPool b ! kernel_shape=[2, 2], strides=[2, 2]
+    d = Conv c w2 b2 ! pads=[1, 1, 1, 1]
+    e = Add d c
+    f = Relu e
+    g = Conv f w3 ! pads=[0, 0, 1, 1], strides=[2, 2]
+    h = GlobalAveragePool g
+    i = Reshape h shape
+    y = Gemm i w4 b4 ! transB=1
+    """,
+    ["y", "f"],
+    w1=random(8, 3, 3, 3), w2=random(8, 8, 3, 3) / 8, b2=random(8), w3=random(16, 8, 3, 3) / 8,
+    w4=random(5, 16), b4=random(5), shape=np.int64([-1, 16]),
+)  # fmt: skip
+
+
+class Pair:
+    """A model in hetu and in ONNX Runtime."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        self.proto = proto
+        self.model = ht.onnx.load_onnx(proto)
+        self.executor = ht.Executor(list(self.model.outputs.values()))
+
+    def run(self, x: np.ndarray) -> list[np.ndarray]:
+        return self.executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+
+    def check(self, x: np.ndarray) -> None:
+        session = onnxruntime.InferenceSession(self.proto.SerializeToString())
+        for actual, wanted in zip(self.run(x), session.run(None, {"x": x}), strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+
+    @property
+    def replays(self) -> int:
+        return sum(note.fusion == "replay" for note in self.executor.explain())
+
+
+def test_every_run_has_its_own_data() -> None:
+    pair = Pair(NETWORK)
+    for seed in range(RUNS):
+        pair.check(random(2, 3, 10, 10, seed=seed))
+    assert pair.replays == 1
+
+
+def test_results_stay_as_they_are() -> None:
+    pair = Pair(NETWORK)
+    results = [pair.run(random(1, 3, 8, 8, seed=seed)) for seed in range(RUNS)]
+    again = Pair(NETWORK)
+    for seed, before in enumerate(results):
+        for one, other in zip(before, again.run(random(1, 3, 8, 8, seed=seed)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_shapes_take_turns() -> None:
+    pair = Pair(NETWORK)
+    for seed in range(RUNS):
+        for shape in ((1, 3, 8, 8), (3, 3, 8, 8), (1, 3, 12, 9)):
+            pair.check(random(*shape, seed=seed))
+
+
+def test_weights_that_change() -> None:
+    pair = Pair(NETWORK)
+    weights = {name: array for name, array in pair.executor.state_dict().items()}
+    for seed in range(RUNS):
+        changed = {name: array * (1 + seed / 8) for name, array in weights.items()}
+        pair.executor.load_dict(changed)
+        for initializer in pair.proto.graph.initializer:
+            if initializer.name in changed:
+                initializer.CopyFrom(
+                    numpy_helper.from_array(changed[initializer.name], initializer.name)
+                )
+        for _ in range(2):
+            pair.check(random(2, 3, 8, 8, seed=seed))
+
+
+def test_several_threads() -> None:
+    pair = Pair(NETWORK)
+    wanted = [Pair(NETWORK).run(random(1, 3, 8, 8, seed=seed)) for seed in range(8)]
+    for seed in range(RUNS):
+        pair.run(random(1, 3, 8, 8, seed=seed))
+
+    def compute(seed: int) -> bool:
+        x = random(1, 3, 8, 8, seed=seed)
+        return all(
+            np.array_equal(one, other)
+            for _ in range(50)
+            for one, other in zip(pair.run(x), wanted[seed], strict=True)
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(compute, range(8)))
+
+
+def test_another_number_of_threads() -> None:
+    pair, before = Pair(NETWORK), torch.get_num_threads()
+    try:
+        for threads in (before, 1, 3, before):
+            torch.set_num_threads(threads)
+            for seed in range(RUNS):
+                pair.check(random(2, 3, 8, 8, seed=seed))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        ("a = Gemm x w\nb = Gemm a w\ny = Gemm b v", ["y", "a"]),
+        ("a = MatMul x w\nb = Tanh a\nc = MatMul b w\ny = Softmax c\nz = MatMul y v", ["z"]),
+        ("a = MatMul x w\nb = MatMul a w\ny = Transpose b\nz = MatMul b v", ["y", "z", "a"]),
+        ("a = MatMul x w\nb = MatMul x w\nc = MatMul a v\nd = MatMul b v\ny = Sub c d", ["y", "b"]),
+        ("y = MatMul x w\nz = MatMul x v", ["y", "z"]),
+    ],
+)
+def test_products(nodes: str, outputs: list[str]) -> None:
+    """Weights may be shared, results used again and be results of the graph."""
+    pair = Pair(graph_of(nodes, outputs, w=random(12, 12) / 4, v=random(12, 5)))
+    for seed in range(RUNS):
+        pair.check(random(3, 12, seed=seed))
+
+
+def test_equal_images_and_others() -> None:
+    """A single image is, with one channel, in both orders at once."""
+    nodes = "a = Conv x w ! pads=[1, 1, 1, 1]\nb = Relu a\ny = Conv b v ! pads=[1, 1, 1, 1]"
+    pair = Pair(graph_of(nodes, ["y"], w=random(4, 1, 3, 3), v=random(1, 4, 3, 3)))
+    for seed in range(RUNS):
+        pair.check(random(1, 1, 6, 7, seed=seed))
+        pair.check(random(2, 1, 1, 1, seed=seed))
