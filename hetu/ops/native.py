@@ -302,6 +302,7 @@ def pools() -> bool:
 
 
 pool = onednn.pool
+channels_last = onednn.channels_last
 
 
 def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool) -> Sequence[Tensor]:

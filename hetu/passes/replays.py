@@ -11,7 +11,7 @@ from hetu.passes.facts import Facts, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
 
-_COMPUTED = ("Conv", "ConvTranspose", "Linear", "LinearPlus", "Pool")
+_COMPUTED = ("Conv", "ConvTranspose", "Linear", "LinearPlus", "Pool", "ImageRows")
 
 
 def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Graph, list[Note]]:

@@ -2,6 +2,7 @@
 
 import torch
 
+from hetu.ops import native
 from hetu.ops.kinds import Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
@@ -11,6 +12,12 @@ def channels_last(x: Tensor) -> Tensor:
     """The image `x`, with the channels of each pixel side by side in memory if it is on a CPU."""
     is_image = x.ndim == 4 and x.device.type == "cpu"
     return x.contiguous(memory_format=torch.channels_last) if is_image else x
+
+
+@op("ImageRows", domain=FUSED)
+def image_rows(x: Tensor) -> Tensor:
+    """Images as rows of pixels, the channels of each side by side."""
+    return native.channels_last(x).movedim(1, -1).flatten(1)
 
 
 @op("Select", domain=FUSED)

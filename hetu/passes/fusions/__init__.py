@@ -31,6 +31,7 @@ from hetu.passes.fusions.convolution import (
 )
 from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
 from hetu.passes.fusions.group_norm import group_norm, group_norm_affine
+from hetu.passes.fusions.image_rows import image_rows
 from hetu.passes.fusions.linear import (
     flattened,
     linear,
@@ -63,7 +64,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         trained_embeddings, reordered, pad,
     ),
     (
-        linear, linear_bias, linear_activation, linear_plus, trained_linear,
+        image_rows, linear, linear_bias, linear_activation, linear_plus, trained_linear,
         single_pixel, convolution, transposed_convolution, convolution_activation, convolution_plus,
         lone_batch_norm, batch_norm_activation, pool, global_average, lstm, trained_clip, select,
     ),
