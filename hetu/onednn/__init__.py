@@ -4,7 +4,7 @@ All operations are on float32 tensors on the CPU. Primitives, and the orders of 
 made once for each combination of shapes and number of threads.
 """
 
-from hetu.onednn.binding import library
+from hetu.onednn.binding import LIBRARY
 from hetu.onednn.common import Packed, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
@@ -19,4 +19,4 @@ __all__ = [
 
 def is_available() -> bool:
     """Whether the library is there."""
-    return library() is not None
+    return LIBRARY is not None

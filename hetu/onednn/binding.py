@@ -4,11 +4,10 @@ The names and numbers are those of its C interface (`dnnl_types.h`, version 3).
 """
 
 import ctypes
-import os
-import sysconfig
+import site
+import sys
 from collections.abc import Iterator
 from ctypes import POINTER, byref, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +133,7 @@ def check(name: str, status: int) -> None:
         raise RuntimeError(f"oneDNN's {name} failed: {_FAILURES.get(status, status)}")
 
 
-@cache
-def library() -> Library | None:
-    """The library, None where it is not installed or would not share torch's threads."""
+def _find() -> Library | None:
     for path in _places():
         try:
             found = Library(path)
@@ -148,9 +145,11 @@ def library() -> Library | None:
 
 def _places() -> Iterator[Path]:
     """Where the package `onednn-cpu-gomp` puts it: in the environment, or the user's own."""
-    schemes = (sysconfig.get_default_scheme(), f"{os.name}_user")
-    for scheme in schemes:
-        if scheme in sysconfig.get_scheme_names():
-            path = Path(sysconfig.get_path("data", scheme), "lib", FILE)
-            if path.exists():
-                yield path
+    for root in (sys.prefix, site.USER_BASE):
+        path = Path(root, "lib", FILE) if root else None
+        if path is not None and path.exists():
+            yield path
+
+
+LIBRARY = _find()
+"""The library, None where it is not installed or would not share torch's threads."""

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
+import numpy as np
 import torch
 
+from hetu import pages
 from hetu.onednn import binding as c
-from hetu.onednn.binding import Library, library
+from hetu.onednn.binding import LIBRARY, Library
 from hetu.onednn.primitive import RECORDING, After, Description, Order, Primitive, strided
 
 Ints = tuple[int, ...]
@@ -44,7 +46,7 @@ def packed(weight: torch.Tensor, order: Order) -> Packed:
     """A weight brought into an order."""
     dnnl = present()
     given = strided(dnnl, weight.shape, weight.stride())
-    memory = torch.empty(order.nbytes // 4, dtype=torch.float32)
+    memory = torch.from_numpy(pages.empty(order.nbytes).view(np.float32))
     engines = dnnl.engine, dnnl.engine
     description = Description(dnnl, "reorder", (given, engines[0], order, engines[1]), After())
     Primitive(description, (c.SOURCE,), memory.shape, memory.stride()).run(memory, weight.detach())
@@ -86,9 +88,8 @@ def _to_channels_last(shape: Ints, threads: int) -> Primitive:
 
 def present() -> Library:
     """The library, which has to be there."""
-    found = library()
-    assert found is not None, "oneDNN's library is not there"
-    return found
+    assert LIBRARY is not None, "oneDNN's library is not there"
+    return LIBRARY
 
 
 def shape_of(tensor: torch.Tensor | None) -> torch.Size | None:

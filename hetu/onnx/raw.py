@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from hetu.pages import empty
 from hetu.types import DType
 
 PIECE = 1 << 22
@@ -36,7 +37,7 @@ def read_raw(
 
     `advance` is told how many bytes each piece has. Raises `EOFError` where the file is too short.
     """
-    array = np.empty(shape, element.numpy)
+    array = empty(math.prod(shape) * element.numpy.itemsize).view(element.numpy).reshape(shape)
     flat = array.reshape(-1)
     for start in range(0, flat.size, PIECE):
         piece = flat[start : start + PIECE]

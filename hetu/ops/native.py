@@ -122,8 +122,8 @@ def pack_linear(weight: Tensor) -> Tensor:
     return _ONEDNN._reorder_linear_weight(weight, TYPICAL_ROWS)
 
 
-LARGEST_PACKED_ROW = 1 << 22
-"""The product of one row with a weight of more elements waits for memory, however it is packed."""
+LARGEST_PACKED_ROW = 1 << 18
+"""The product of one row with a weight of more elements waits for memory, packed or not."""
 
 
 def pack_for_row(weight: Tensor) -> Tensor:
