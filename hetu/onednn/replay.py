@@ -160,7 +160,7 @@ class _Sequence:
         self.runs = runs
         self.links = links
         self.data = data
-        self._forms = [_form(tensor) for tensor in inputs]
+        self._forms = [_form(tensor) for tensor in inputs[:data]]
         self._threads = torch.get_num_threads()
         self._weights: Sequence[torch.Tensor] = inputs[data:]
         self._idle: list[_Frame] = []
@@ -174,7 +174,7 @@ class _Sequence:
             self._weights = weights
         return self._threads == torch.get_num_threads() and all(
             _form(tensor) == form and tensor.dtype is torch.float32
-            for tensor, form in zip(inputs[: self.data], self._forms, strict=False)
+            for tensor, form in zip(inputs, self._forms, strict=False)
         )
 
     def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

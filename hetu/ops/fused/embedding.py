@@ -1,5 +1,6 @@
 """Look-ups in several tables at once."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,31 +17,37 @@ def stack_tables(*tables: Tensor) -> Tensor:
 
 @op("Lookup", domain=FUSED)
 def lookup(
-    indices: Indices, stacked: Tensor, lasts: Indices, starts: Indices, *, columns: Ints
+    indices: Indices, stacked: Tensor, firsts: Indices, lasts: Indices, *, columns: Ints
 ) -> Tensor:
     """Rows of stacked tables, side by side: column `columns[i]` looks up in the i-th table.
 
-    `lasts` are the tables' last rows, `starts` where they begin. Raises `IndexError` for an index
-    outside of its table.
+    The tables lie from row `firsts` to row `lasts`. Raises `IndexError` for an index outside of its
+    table.
     """
     chosen = _chosen(indices, columns).long()
-    if not _are_within(chosen, lasts):
-        chosen = torch.where(chosen < 0, chosen + lasts + 1, chosen)
-        if not _are_within(chosen, lasts):
+    rows = chosen + firsts
+    if not _are_within(rows, firsts, lasts):
+        rows = torch.where(chosen < 0, chosen + lasts + 1, rows)
+        if not _are_within(rows, firsts, lasts):
             raise IndexError("an index is outside of its table")
-    return torch.embedding(stacked, chosen + starts).flatten(-2)
+    return torch.embedding(stacked, rows).flatten(-2)
 
 
-def _are_within(indices: Tensor, lasts: Tensor) -> bool:
-    """Whether all indices are rows of their tables, counted from the first."""
-    return torch.equal(indices.minimum(lasts).clamp_min(0), indices)
+def _are_within(rows: Tensor, firsts: Tensor, lasts: Tensor) -> bool:
+    """Whether all rows lie in their tables."""
+    return torch.equal(rows.clamp(firsts, lasts), rows)
 
 
 def _chosen(indices: Tensor, columns: Ints) -> Tensor:
     first, count = columns[0], len(columns)
-    if columns == tuple(range(first, first + count)):
-        return indices.narrow(-1, first, count)
-    return indices[..., list(columns)]
+    if columns != _following(first, count):
+        return indices[..., list(columns)]
+    return indices if count == indices.shape[-1] else indices.narrow(-1, first, count)
+
+
+@lru_cache
+def _following(first: int, count: int) -> Ints:
+    return tuple(range(first, first + count))
 
 
 @op("TrainedLookup", domain=FUSED)

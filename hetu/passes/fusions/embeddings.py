@@ -103,8 +103,8 @@ def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
     tables, sizes = [lookup[2] for lookup in lookups], _sizes(lookups, site)
     if sum(_nbytes(table, site) for table in tables) > LARGEST:
         return "the tables are too large to be copied"
-    stacked, starts = make_fused("StackTables", tables), sizes.cumsum() - sizes
-    inputs = [lookups[0][0], output_of(stacked), constant(sizes - 1), constant(starts)]
+    stacked, ends = make_fused("StackTables", tables), sizes.cumsum()
+    inputs = [lookups[0][0], output_of(stacked), constant(ends - sizes), constant(ends - 1)]
     return [stacked, make_fused("Lookup", inputs, None, _columns(lookups))]
 
 
