@@ -127,6 +127,15 @@ def test_convolutions_have_the_form_that_is_best_for_each_shape() -> None:
     assert len({id(tensor) for tensor in held}) == len(set(forms)) < len(shapes)
 
 
+def test_large_weights_are_packed_once() -> None:
+    """In oneDNN's order they may be padded, and so be larger than they are."""
+    w = np.zeros((2049, 2051), np.float32)
+    x = ht.Variable(name="x", dtype="float32")
+    executor = ht.Executor([ht.op.MatMul(x, ht.Variable(name="w", value=w))])
+    executor.run(feed_dict={x: np.zeros((4, 2049), np.float32)})
+    assert "linear" in executor.source() and "pack" not in executor.source()
+
+
 def test_long_chains_of_weights() -> None:
     """What is prepared may be thousands of steps away from the weights, and joined on the way."""
     x, w = ht.Variable(name="x", dtype="float32"), ht.Variable(name="w", value=np.float32([1, 2]))

@@ -168,7 +168,7 @@ class _Work:
         if not all(isinstance(result, torch.Tensor) for result in results):
             return False
         given = [self._contents[v] for v in node.inputs if v is not None and v in self._contents]
-        limit = max(MAX_GROWN_BYTES, sum(map(_bytes, given)))
+        limit = max(MAX_GROWN_BYTES, 2 * sum(map(_bytes, given)))  # packed weights are padded
         is_worth_it = sum(map(_bytes, results)) <= limit
         if is_worth_it:
             self.let_go(node)
