@@ -83,6 +83,14 @@ def test_volumes() -> None:
     assert_close(actual, F.conv3d(x, weight, None, 1, 1))
 
 
+def test_products_of_turned_matrices() -> None:
+    """Gradients of weights are such: nothing is copied."""
+    gradient, x = random(7, 24), random(7, 16)
+    assert_close(onednn.linear(gradient.t(), x.t()), gradient.t() @ x)
+    row = random(24, 1)
+    assert_close(onednn.linear(row.t(), random(16, 24)), row.t() @ random(16, 24).t())
+
+
 def test_empty_batches() -> None:
     weight = onednn.pack_linear(random(3, 4), 16)
     assert onednn.linear(random(0, 4), weight).shape == (0, 3)

@@ -57,16 +57,22 @@ def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "cost", "expected"),
+    ("has_library", "rows", "cost", "expected"),
     [
-        (300, 5.0, (False, False, False)),
-        (301, 1.1, (True, True, False)),
-        (302, 0.9, (True, True, False)),
-        (303, 0.5, (True, True, True)),
+        (False, 300, 5.0, (False, False, False)),
+        (False, 301, 1.1, (True, True, False)),
+        (False, 302, 0.9, (True, True, False)),
+        (False, 303, 0.5, (True, True, True)),
+        (True, 305, 5.0, (False, False, False)),
+        (True, 306, 1.1, (True, True, True)),
     ],
 )
 def test_the_choice_is_measured(
-    rows: int, cost: float, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+    has_library: bool,
+    rows: int,
+    cost: float,
+    expected: tuple[bool, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another way has to be much faster than the usual one, and is measured once.
 
@@ -79,6 +85,7 @@ def test_the_choice_is_measured(
         return taken[-1]
 
     monkeypatch.setattr(native, "has_wide_products", lambda: True)
+    monkeypatch.setattr(native, "calls_are_cheap", lambda: has_library)
     monkeypatch.setattr(products, "_seconds", seconds)
     assert choose(rows, 400, 500) == Choice(*expected)
     assert set(taken) == {1.0, cost}

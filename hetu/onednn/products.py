@@ -38,30 +38,35 @@ def linear(
 ) -> torch.Tensor:
     """`activation(x @ weight.T + bias + other, *numbers)`; `other` has the result's shape.
 
-    A weight that is not packed is (outputs, inputs), in either order in memory.
+    A weight that is not packed is (outputs, inputs), in either order in memory; so may a matrix `x`
+    be.
     """
     if isinstance(weight, Packed):
         form = weight.order
     else:
         weight = weight if weight.t().is_contiguous() else contiguous(weight)
         form = (weight.shape, weight.stride())
+    is_turned = x.ndim == 2 and not x.is_contiguous() and x.t().is_contiguous()
     primitive = _linear(
-        x.shape, form, shape_of(bias), shape_of(other), activation, numbers, torch.get_num_threads()
-    )
+        x.shape, is_turned, form, shape_of(bias), shape_of(other), activation, numbers,
+        torch.get_num_threads(),
+    )  # fmt: skip
     summands = [contiguous(summand) for summand in (bias, other) if summand is not None]
-    return primitive(contiguous(x), weight, *summands)
+    return primitive(x if is_turned else contiguous(x), weight, *summands)
 
 
 @lru_cache(MOST)
 def _order(rows: int, shape: Ints, threads: int) -> Order:
     """The order of a weight (outputs, inputs) as (inputs, outputs)."""
     weight = any_order(present(), shape[::-1])
-    return _describe(rows, weight, False, After()).order(c.WEIGHTS, weight.shape)
+    x = _rows(rows, shape[1])
+    return _describe(x, weight, False, After()).order(c.WEIGHTS, weight.shape)
 
 
 @lru_cache(MOST)
 def _linear(
     shape: Ints,
+    is_turned: bool,
     weight: Order | tuple[Ints, Ints],
     bias: Ints | None,
     other: Ints | None,
@@ -81,14 +86,15 @@ def _linear(
         description = _describe_row(weight, bias is not None, following)
     else:
         order = weight if is_packed else strided(present(), *(part[::-1] for part in weight))
-        description = _describe(rows, order, bias is not None, following)
+        x = strided(present(), shape, (1, rows)) if is_turned else _rows(rows, depth)
+        description = _describe(x, order, bias is not None, following)
     return Primitive(description, roles(bias, other), result, contiguous_strides(result))
 
 
-def _describe(rows: int, weight: Order, has_bias: bool, following: After) -> Description:
-    dnnl, (depth, columns) = present(), weight.shape
+def _describe(x: Order, weight: Order, has_bias: bool, following: After) -> Description:
+    dnnl, columns = present(), weight.shape[1]
     bias = _rows(1, columns) if has_bias else None
-    orders = _rows(rows, depth), weight, bias, _rows(rows, columns)
+    orders = x, weight, bias, _rows(x.shape[0], columns)
     return Description(dnnl, "matmul", (dnnl.engine, *orders), following)
 
 

@@ -34,7 +34,8 @@ def choose(rows: int, depth: int, columns: int) -> Choice:
     """The choice for (rows, depth) times (depth, columns), measured when it is first asked for.
 
     On processors with wide vectors oneDNN mostly computes results and gradients of inputs faster,
-    and BLAS gradients of weights: only a measurement that says otherwise changes that.
+    and those of weights where its library reads transposed operands as they lie, BLAS elsewhere:
+    only a measurement that says otherwise changes that.
     """
     sizes = (min(size, LARGEST_MEASURED) for size in (rows, depth, columns))
     return _measured(*sizes)
@@ -48,8 +49,15 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
     return Choice(
         result=not _is_much_faster(*_ways(x, w)[::-1]),
         gradient_x=not _is_much_faster(*_ways(y, w.t())[::-1]),
-        gradient_w=_is_much_faster(*_ways(y.t(), x.t())),
+        gradient_w=_suits_weights(*_ways(y.t(), x.t())),
     )
+
+
+def _suits_weights(blas: Callable[[], object], onednn: Callable[[], object]) -> bool:
+    """Whether oneDNN is to compute gradients of weights."""
+    if native.calls_are_cheap():
+        return not _is_much_faster(onednn, blas)
+    return _is_much_faster(blas, onednn)
 
 
 def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
