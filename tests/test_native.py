@@ -8,9 +8,17 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 import hetu as ht
+from hetu import onednn
 from hetu.ops import native
 
 GEOMETRY = (1, 1, 1, 1), None, (1, 1), (1, 1), 1
+
+
+@pytest.fixture(autouse=True, params=["library", "torch"])
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN in its own library, and in torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(onednn, "is_available", lambda: False)
 
 
 def random(*shape: int) -> torch.Tensor:

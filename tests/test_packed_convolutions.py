@@ -9,8 +9,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hetu as ht
+from hetu import onednn
 
 CHANNELS = 4
+
+
+@pytest.fixture(autouse=True, params=["library", "torch"])
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN in its own library, and in torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(onednn, "is_available", lambda: False)
 
 
 def random(*shape: int) -> np.ndarray:
