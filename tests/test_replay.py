@@ -169,3 +169,30 @@ def test_equal_images_and_others() -> None:
     for seed in range(RUNS):
         pair.check(random(1, 1, 6, 7, seed=seed))
         pair.check(random(2, 1, 1, 1, seed=seed))
+
+
+@pytest.mark.parametrize("bias", ["", "b"])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 12), (2, 3, 4, 3)])
+def test_rows_that_are_put_together_for_a_product(
+    shape: tuple[int, ...], turned: bool, bias: str
+) -> None:
+    """As exporters write layers on sequences; residuals are added, and activations follow."""
+    nodes = f"""
+    r = Reshape x rows
+    g = Gemm r {"t" if turned else "w"} {bias} ! transB={int(turned)}
+    y = Reshape g apart
+    h = Relu y
+    s = Reshape h again
+    k = Gemm s v
+    u = Reshape k apart
+    z = Add u y
+    """
+    w = random(12, 8) / 4
+    given = {"w": w, "t": np.ascontiguousarray(w.T), "b": random(8), "v": random(8, 8)}
+    shapes = {"rows": [-1, 12], "apart": [2, 3, 8], "again": [6, 8]}
+    pair = Pair(graph_of(nodes, ["z"], **given, **{n: np.int64(s) for n, s in shapes.items()}))
+    for seed in range(RUNS):
+        pair.check(random(*shape, seed=seed))
+    notes = [note.fusion for note in pair.executor.explain() if not note.reason]
+    assert notes.count("flattened") == 2 and "linear plus" in notes

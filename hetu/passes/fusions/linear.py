@@ -1,15 +1,18 @@
 """Products with a weight: packed once, with bias, activation and residual in the same step."""
 
+from dataclasses import replace
 from math import prod
+
+import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.ops.native import TYPICAL_ROWS, calls_are_cheap
 from hetu.ops.products import choose
-from hetu.passes.build import make, make_fused, output_of
+from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
-from hetu.passes.fusions.affine import is_given
+from hetu.passes.fusions.affine import emit, is_given
 from hetu.types import FLOAT32
 
 SMALLEST, SMALLEST_OF_MANY_ROWS = 1 << 20, 1 << 22
@@ -31,24 +34,32 @@ def flattened(node: Node, site: Site) -> Outcome:
     flat = made_by(gemm.inputs[0], "Reshape")
     if flat is None or flat.inputs[0] is None:
         return None
-    x, weight, bias = (flat.inputs[0], *gemm.inputs[1:], None)[:3]
-    given, rows, after = map(site.facts.shape, (x, gemm.inputs[0], node.outputs[0]))
-    if given is None or rows is None or after is None or len(given) < 3 or weight is None:
+    weight, bias = (*gemm.inputs[1:], None)[:2]
+    values = (flat.inputs[0], gemm.inputs[0], gemm.outputs[0], node.outputs[0])
+    given, rows, result, after = map(site.facts.shape, values)
+    if given is None or rows is None or result is None or after is None or weight is None:
         return None
-    if given[-1] != rows[-1] or given[:-1] != after[:-1] or bias is None:
+    if len(after) < 3 or after[-1] != result[-1]:
         return None
     if any(argument(gemm, name) != wanted for name, wanted in _PLAIN.items()):
         return None
-    if site.facts.shape(bias) != after[-1:]:
+    if bias is not None and site.facts.shape(bias) != after[-1:]:
         return None
+    nodes: list[Node] = []
+    x, wanted = flat.inputs[0], (*after[:-1], rows[-1])
+    if given != wanted:
+        known = site.facts.type(x)
+        x = emit(nodes, "Reshape", x, constant(np.array(wanted)))
+        site.facts.state(x, known and replace(known, shape=wanted))
+    if argument(gemm, "transB"):
+        nodes.append(make("Transpose", [weight], None, {"perm": (1, 0)}))
+        weight = output_of(nodes[-1])
+    nodes.append(make("MatMul", [x, weight], node.outputs[0]))
+    y = site.facts.state(output_of(nodes[-1]), site.facts.type(node.outputs[0]))
+    if bias is not None:
+        nodes.append(make("Add", [y, bias], node.outputs[0]))
     covered = [gemm, flat] if site.is_only_use(gemm.inputs[0]) else [gemm]
-    swap = make("Transpose", [weight], None, {"perm": (1, 0)})
-    is_swapped = bool(argument(gemm, "transB"))
-    product = make("MatMul", [x, output_of(swap) if is_swapped else weight], node.outputs[0])
-    y = site.facts.state(output_of(product), site.facts.type(node.outputs[0]))
-    fresh = make("Add", [y, bias], node.outputs[0])
-    nodes = [swap, product, fresh] if is_swapped else [product, fresh]
-    return Replacement(nodes, fresh.outputs, covered)
+    return Replacement(nodes, nodes[-1].outputs, covered)
 
 
 @fusion("MatMul", "Gemm", inference_only=True)
