@@ -85,7 +85,7 @@ def test_the_choice_is_measured(
         return taken[-1]
 
     monkeypatch.setattr(native, "has_wide_products", lambda: True)
-    monkeypatch.setattr(native, "calls_are_cheap", lambda: has_library)
+    monkeypatch.setattr(native, "has_library", lambda: has_library)
     monkeypatch.setattr(products, "_seconds", seconds)
     assert choose(rows, 400, 500) == Choice(*expected)
     assert set(taken) == {1.0, cost}

@@ -5,15 +5,15 @@ made once for each combination of shapes and number of threads.
 """
 
 from hetu.onednn.binding import LIBRARY
-from hetu.onednn.common import Packed, channels_last, stop_recording
+from hetu.onednn.common import LAYOUTS, Packed, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
 from hetu.onednn.products import linear, pack_linear
 from hetu.onednn.replay import Replay
 
 __all__ = [
-    "Geometry", "Packed", "Replay", "channels_last", "convolution", "is_available", "linear",
-    "pack_convolution", "pack_linear", "pool", "stop_recording",
+    "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last", "convolution", "is_available",
+    "linear", "pack_convolution", "pack_linear", "pool", "stop_recording",
 ]  # fmt: skip
 
 

@@ -93,12 +93,11 @@ class Library:
         self.place = ctypes.PyDLL(str(path)).dnnl_memory_set_data_handle
         self.place.argtypes = (c_void_p, c_void_p)
         self._descriptor_of = self._functions.dnnl_primitive_desc_query_md
-        self._descriptor_of.argtypes, self._descriptor_of.restype = (
-            (c_void_p, c_int, c_int),
-            c_void_p,
-        )
+        self._descriptor_of.argtypes = (c_void_p, c_int, c_int)
+        self._descriptor_of.restype = c_void_p
         self._size_of = self._functions.dnnl_memory_desc_get_size
-        self._size_of.argtypes, self._size_of.restype = (c_void_p,), c_size_t
+        self._size_of.argtypes = (c_void_p,)
+        self._size_of.restype = c_size_t
         self.engine = self.make("engine_create", _CPU, 0)
         self.stream = self.make("stream_create", self.engine, _IN_ORDER)
 

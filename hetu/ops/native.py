@@ -186,8 +186,8 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.view(*x.shape[:-1], parts * width)
 
 
-def calls_are_cheap() -> bool:
-    """Whether oneDNN's library is there, where a call costs no more than of BLAS."""
+def has_library() -> bool:
+    """Whether oneDNN's own library is there: a call costs no more than of BLAS, and it pools."""
     return onednn.is_available()
 
 
@@ -205,8 +205,6 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return _ONEDNN._linear_pointwise(a, b, _dense(bias), "none", [], "")
 
 
-_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
-
 Geometry = onednn.Geometry
 
 
@@ -222,7 +220,7 @@ def pack_convolution(weight: Tensor, geometry: Geometry, input_shape: Ints | Non
     if input_shape is not None:
         sizes = zip(input_shape[2:], before[::2], before[1::2], strict=True)
         input_shape = (*input_shape[:2], *map(sum, sizes))
-    weight = weight.contiguous(memory_format=_LAYOUTS[weight.ndim])
+    weight = weight.contiguous(memory_format=onednn.LAYOUTS[weight.ndim])
     if extra is None:
         return _ONEDNN._reorder_convolution_weight(
             weight, pads, strides, dilations, groups, input_shape
@@ -274,7 +272,7 @@ def convolution(
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)
     if weight.is_mkldnn:
-        x, bias = x.contiguous(memory_format=_LAYOUTS[x.ndim]), _dense(bias)
+        x, bias = x.contiguous(memory_format=onednn.LAYOUTS[x.ndim]), _dense(bias)
     if any(before):
         x = pad(x, before[: len(pads)], before[len(pads) :])
     if not weight.is_mkldnn:
@@ -294,11 +292,6 @@ def convolution(
         x, other, weight, bias, *around, "add", 1.0, name if is_relu else None, [], None
     )
     return y if is_relu else function(y, *numbers)
-
-
-def pools() -> bool:
-    """Whether `pool` is there, which torch's own pools are several times as slow as."""
-    return onednn.is_available()
 
 
 pool = onednn.pool

@@ -55,7 +55,7 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
 
 def _suits_weights(blas: Callable[[], object], onednn: Callable[[], object]) -> bool:
     """Whether oneDNN is to compute gradients of weights."""
-    if native.calls_are_cheap():
+    if native.has_library():
         return not _is_much_faster(onednn, blas)
     return _is_much_faster(blas, onednn)
 
