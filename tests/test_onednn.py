@@ -12,7 +12,7 @@ from hetu.ops.native import ACTIVATIONS
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
 
-NUMBERS = {"Clip": (-0.5, 0.75), "LeakyRelu": (0.1,)}
+NUMBERS = {"Clip": (-0.5, 0.75), "LeakyRelu": (0.1,), "HardSigmoid": (0.3, 0.4)}
 
 
 def random(*shape: int) -> torch.Tensor:

@@ -57,7 +57,7 @@ def check(proto: onnx.ModelProto, shape: tuple[int, ...], fusion: str) -> list[s
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("then", ["", "Relu", "Tanh"])
+@pytest.mark.parametrize("then", ["", "Relu", "Tanh", "HardSigmoid"])
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -86,8 +86,10 @@ def test_a_residual_of_sequences() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_single_pixels(rank: int, bias: bool) -> None:
+    """Where calls of oneDNN cost more than of BLAS, they are products."""
     proto = model("Conv", random(6, CHANNELS, *(1,) * rank), bias, rank, "Relu", strides=[2] * rank)
-    assert check(proto, (3, CHANNELS, *(1,) * rank), "single pixel") == [""]
+    shape = (3, CHANNELS, *(1,) * rank)
+    assert check(proto, shape, "single pixel") == [""] * (not onednn.is_available())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ _ALGORITHMS: dict[str, tuple[int, float, float]] = {
     "LeakyRelu": (0x20, 0, 0),
     "Relu": (0x20, 0, 0),
     "Tanh": (0x21, 0, 0),
+    "HardSigmoid": (0x28, 0, 0),
     "Sigmoid": (0x29, 0, 0),
     "GeluTanh": (0x2B, 0, 0),
     "Silu": (0x2C, 1, 0),

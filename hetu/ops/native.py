@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
     "Relu": (torch.relu, ("relu", "")),
     "Sigmoid": (torch.sigmoid, ("sigmoid", "")),
     "Tanh": (torch.tanh, ("tanh", "")),
+    "HardSigmoid": (lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1), ("none", "")),
     "HardSwish": (F.hardswish, ("hardswish", "")),
     "Silu": (F.silu, ("swish", "")),
     "Gelu": (F.gelu, ("gelu", "none")),
@@ -32,7 +33,8 @@ ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
 }
 """What each fused activation computes, and what oneDNN's operators call it.
 
-`Clip` takes its bounds, `LeakyRelu` its slope as further arguments.
+`Clip` takes its bounds, `LeakyRelu` its slope, `HardSigmoid` slope and offset as further arguments;
+this one is the library's alone.
 """
 
 _WIDE = frozenset({"Gelu", "GeluTanh"})

@@ -1,11 +1,14 @@
 """Activations that products and convolutions compute in the same step."""
 
 from hetu.ir import Node, Value
+from hetu.ops.native import has_library
 from hetu.passes.build import Given, make_fused
 from hetu.passes.facts import argument, is_fused, is_onnx
 from hetu.passes.fusion import Outcome, Site, replaced
 
-ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Swish", "Clip", "LeakyRelu")
+ACTIVATIONS = (
+    "Relu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Gelu", "Swish", "Clip", "LeakyRelu",
+)  # fmt: skip
 
 
 def with_activation(node: Node, op_type: str, site: Site) -> Outcome:
@@ -37,6 +40,9 @@ def _activation(node: Node) -> Given:
             return {"activation": "GeluTanh" if is_tanh else "Gelu"}
         case "Swish":
             return {"activation": "Silu"} if argument(node, "alpha") == 1 else {}
+        case "HardSigmoid":
+            numbers = float(argument(node, "alpha")), float(argument(node, "beta"))
+            return {"activation": "HardSigmoid", "numbers": numbers} if has_library() else {}
         case "LeakyRelu":
             return {"activation": "LeakyRelu", "numbers": (float(argument(node, "alpha")),)}
         case "Clip":

@@ -13,13 +13,16 @@ from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import emit, is_given
-from hetu.passes.fusions.linear import is_small, packs_all
+from hetu.passes.fusions.linear import is_small
 from hetu.types import FLOAT32
 
 
 @fusion("Conv")
 def single_pixel(node: Node, site: Site) -> Outcome:
-    """A convolution of images of one pixel, as squeezed channels are, where products are faster."""
+    """A convolution of images of one pixel, as squeezed channels are: a small product.
+
+    What is packed stays a convolution, with what follows in the same step.
+    """
     x, weight, bias = (*node.inputs, None)[:3]
     if not is_onnx(node, "Conv") or x is None or weight is None or argument(node, "group") != 1:
         return None
@@ -28,7 +31,7 @@ def single_pixel(node: Node, site: Site) -> Outcome:
     if any(len(shape) < 3 or set(shape[2:]) != {1} for shape in shapes):
         return None
     whole, kernel, result = shapes
-    if 0 in whole or not (packs_all(site) or is_small(site, whole[0], whole[1], kernel[0])):
+    if 0 in whole or not is_small(site, whole[0], whole[1], kernel[0]):
         return None
     nodes: list[Node] = []
     rows = emit(nodes, "Reshape", x, constant(np.array(whole[:2])))

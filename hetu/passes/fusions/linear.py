@@ -146,14 +146,9 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
     return "its input is a vector" if site.facts.rank(node.inputs[0]) == 1 else ""
 
 
-def packs_all(site: Site) -> bool:
-    """Whether products of all sizes are packed."""
-    return site.facts.is_inference and site.facts.copies_weights and has_library()
-
-
 def is_small(site: Site, rows: int | None, depth: int, columns: int) -> bool:
     """Whether a product of so many rows is faster in one call of BLAS."""
-    if packs_all(site):
+    if site.facts.is_inference and site.facts.copies_weights and has_library():
         return False
     if rows == 1:
         return depth * columns < SMALLEST_ROW
