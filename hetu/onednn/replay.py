@@ -18,7 +18,7 @@ from hetu.onednn.common import Packed
 from hetu.onednn.primitive import RECORDING, Recorded
 
 LARGEST = 1 << 24
-"""A function becomes a sequence where what lies between its primitives takes at most so much."""
+"""A function becomes a sequence where what lies between its steps takes at most so many bytes."""
 
 _MOST_RUNS = 8
 """After so many runs that were no sequence's, none is recorded any more."""

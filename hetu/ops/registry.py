@@ -2,8 +2,9 @@
 
 The function's signature is the operator's schema: positional parameters are its inputs,
 keyword-only parameters its attributes. `ctx` (a `Context`), `n_outputs` (how many outputs the node
-has), `unsigned` (whether inputs in int64 are uint64, False by default) and `memory` (a dict that is
-each node's own for as long as its plan lasts) are reserved: a kernel that needs them names them.
+has), `unsigned` (whether inputs in int64 are uint64, False by default) and `node_memory` (a dict
+that is the node's own for as long as its plan lasts) are reserved: a kernel that needs them names
+them.
 """
 
 import inspect
@@ -18,7 +19,7 @@ from hetu.errors import UsageError, show
 from hetu.ops import kinds
 from hetu.types import AttributeKind, short_domain
 
-RESERVED = ("ctx", "n_outputs", "unsigned", "memory")
+RESERVED = ("ctx", "n_outputs", "unsigned", "node_memory")
 REQUIRED = inspect.Parameter.empty
 
 _KIND_NAMES = {

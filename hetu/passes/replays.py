@@ -10,6 +10,7 @@ from hetu.passes.build import make_with
 from hetu.passes.facts import Facts, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
+from hetu.types import FLOAT32, TensorType
 
 _COMPUTED = ("Conv", "ConvTranspose", "Linear", "LinearPlus", "Pool", "ImageRows")
 
@@ -25,22 +26,18 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
     groups = [nodes for is_computed, run in runs if is_computed and len(nodes := list(run)) > 1]
     if not groups:
         return graph, []
-    users: dict[Value, list[Node | None]] = {value: [None] for value in graph.outputs if value}
-    for node in graph.nodes:
-        for value in dependencies(node):
-            users.setdefault(value, []).append(node)
+    users = _users(graph)
 
     def join(nodes: Sequence[Node], values: Substitution) -> Sequence[Node]:
-        inside = set(nodes)
         made = {v: None for node in nodes for v in node.outputs if v is not None}
         used = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
         taken = [v for v in used if v not in made and not _is_argument(v, nodes)]
         taken.sort(key=lambda value: _is_weight(value, weights))
-        results = [v for v in made if not inside.issuperset(users.get(v, ()))]
-        body = _body(nodes, taken, results)
         data = sum(not _is_weight(value, weights) for value in taken)
-        given = {"data": data, "body": Attribute("graph", body)}
-        fresh = make_with("Replay", [values[v] for v in taken], results, given)
+        results = [v for v in made if not users.get(v, set()) <= set(nodes)]
+        body = Attribute("graph", _body(nodes, taken, results))
+        inputs = [values[value] for value in taken]
+        fresh = make_with("Replay", inputs, results, {"data": data, "body": body})
         for old, new in zip(results, fresh.outputs, strict=True):
             assert new is not None
             values[old] = new
@@ -48,6 +45,15 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
 
     notes = [Note("replay", describe(nodes[0])) for nodes in groups]
     return replace_groups(graph, groups, join), notes
+
+
+def _users(graph: Graph) -> dict[Value, set[Node | None]]:
+    """The nodes that use each value; None stands for the graph's end."""
+    users: dict[Value, set[Node | None]] = {value: {None} for value in graph.outputs if value}
+    for node in graph.nodes:
+        for value in dependencies(node):
+            users.setdefault(value, set()).add(node)
+    return users
 
 
 def _is_computed(node: Node, facts: Facts) -> bool:
@@ -73,7 +79,7 @@ def _is_weight(value: Value, weights: Collection[Value]) -> bool:
 
 
 def _body(nodes: Sequence[Node], taken: Sequence[Value], results: Sequence[Value]) -> Graph:
-    inputs = [Value(value.name, value.type) for value in taken]
+    inputs = [Value(value.name, value.type or TensorType(FLOAT32)) for value in taken]
     values = Substitution(dict(zip(taken, inputs, strict=True)))
     copies = tuple(values.node(node) for node in nodes)
     return Graph(tuple(inputs), tuple(values[value] for value in results), copies)

@@ -148,8 +148,8 @@ def _attributes(
         values["ctx"] = context
     if "n_outputs" in kernel.reserved:
         values["n_outputs"] = len(node.outputs)
-    if "memory" in kernel.reserved:
-        values["memory"] = {}
+    if "node_memory" in kernel.reserved:
+        values["node_memory"] = {}
     return values, bodies
 
 

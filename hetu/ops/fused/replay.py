@@ -6,8 +6,8 @@ from hetu.ops.registry import FUSED, op
 
 
 @op("Replay", domain=FUSED)
-def replay(*inputs: Any, body: Body, data: int, memory: dict[str, Any]) -> tuple[Any, ...]:
+def replay(*inputs: Any, body: Body, data: int, node_memory: dict[str, Any]) -> tuple[Any, ...]:
     """What the body makes of some data, which the other inputs, weights, follow."""
-    if "replay" not in memory:
-        memory["replay"] = onednn.Replay(body, data)
-    return memory["replay"](*inputs)
+    if "replay" not in node_memory:
+        node_memory["replay"] = onednn.Replay(body, data)
+    return node_memory["replay"](*inputs)
