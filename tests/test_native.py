@@ -96,6 +96,17 @@ def test_convolutions(operand: str, packs: bool) -> None:
         assert_close(summed, torch.relu(expected + other))
 
 
+def test_convolutions_of_images_of_unknown_size() -> None:
+    """Weights are packed for images that have room for a window."""
+    x, weight, geometry = (
+        random(1, 3, 1, 200),
+        random(4, 3, 1, 128) / 8,
+        ((0,) * 4, None, (1, 1), (1, 1), 1),
+    )
+    taken = native.pack_convolution(weight, geometry, None)
+    assert_close(native.convolution(x, taken, None, geometry, ""), F.conv2d(x, weight))
+
+
 def test_a_bias_that_a_graph_expands() -> None:
     """Exporters write one number, expanded, for the bias that a normalization leaves over."""
     x = ht.Variable(name="x", dtype="float32")

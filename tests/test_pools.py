@@ -10,6 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hetu as ht
 from hetu import onednn
+from hetu.ir import graph_of as graph_of_values
+from hetu.passes.facts import Facts
+from hetu.passes.fusion import fuse
+from hetu.passes.fusions import STAGES
+from hetu.types import FLOAT32, TensorType
+from tests.test_replay import graph_of, random
 
 CHANNELS = 5
 
@@ -122,3 +128,34 @@ def test_where_maxima_lie() -> None:
     proto = model("MaxPool", 2, True, kernel_shape=[2, 2])
     proto.graph.node[-1].output.append("places")
     assert "" not in check(proto, (1, CHANNELS, 8, 8), "pool")
+
+
+def test_pools_in_a_compiled_graph() -> None:
+    """torch.compile takes it whole: pools and large products stay torch's."""
+    nodes = """a = Conv x w
+    b = MaxPool a ! kernel_shape=[2, 2], strides=[2, 2]
+    c = Flatten b
+    d = MatMul c v
+    y = Relu d"""
+    proto = graph_of(nodes, ["y"], w=random(8, 3, 3, 3), v=random(8 * 15 * 15, 512) / 32)
+    x = random(16, 3, 32, 32)
+    (wanted,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    executor = ht.Executor(list(ht.onnx.load_onnx(proto).outputs.values()), compile=True)
+    (actual,) = executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+    np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+    assert {note.fusion for note in executor.explain()}.isdisjoint({"pool", "replay"})
+
+
+@pytest.mark.parametrize("has_library", [True, False])
+def test_pools_where_the_library_does_not_compute(has_library: bool) -> None:
+    """On a GPU, pools are torch's."""
+    x = ht.Variable(name="x", dtype="float32")
+    graph = graph_of_values([ht.op.GlobalAveragePool(x)])
+    facts = Facts(
+        {x: TensorType(FLOAT32, (1, 3, 4, 4))}, is_inference=True, has_library=has_library
+    )
+    facts.state(graph.nodes[0].outputs[0], TensorType(FLOAT32, (1, 3, 1, 1)))
+    fused, _ = fuse(graph, STAGES[-1], facts)
+    assert [node.op_type for node in fused.nodes] == [
+        "Pool" if has_library else "GlobalAveragePool"
+    ]

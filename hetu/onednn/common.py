@@ -46,10 +46,8 @@ class Packed(torch.Tensor):
 def packed(weight: torch.Tensor, order: Order) -> Packed:
     """A weight brought into an order."""
     dnnl = present()
-    given = strided(dnnl, weight.shape, weight.stride())
+    description = _reorder(strided(dnnl, weight.shape, weight.stride()), order)
     memory = torch.from_numpy(pages.empty(order.nbytes).view(np.float32))
-    engines = dnnl.engine, dnnl.engine
-    description = Description(dnnl, "reorder", (given, engines[0], order, engines[1]), After())
     Primitive(description, (c.SOURCE,), memory.shape, memory.stride()).run(memory, weight.detach())
     result = torch.Tensor._make_subclass(Packed, memory)
     result.order = order
@@ -58,7 +56,8 @@ def packed(weight: torch.Tensor, order: Order) -> Packed:
 
 def stop_recording() -> None:
     """Take note that something is computed that is no primitive."""
-    RECORDING.runs = None
+    if not torch.compiler.is_compiling():  # which would break the compiled graph here
+        RECORDING.runs = None
 
 
 def contiguous(tensor: torch.Tensor) -> torch.Tensor:
@@ -82,9 +81,15 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
 @lru_cache(MOST)
 def _to_channels_last(shape: Ints, threads: int) -> Primitive:
     dnnl, strides = present(), channels_last_strides(shape)
-    orders = strided(dnnl, shape, contiguous_strides(shape)), strided(dnnl, shape, strides)
-    given = orders[0], dnnl.engine, orders[1], dnnl.engine
-    return Primitive(Description(dnnl, "reorder", given, After()), (c.SOURCE,), shape, strides)
+    given = strided(dnnl, shape, contiguous_strides(shape))
+    description = _reorder(given, strided(dnnl, shape, strides))
+    return Primitive(description, (c.SOURCE,), shape, strides)
+
+
+def _reorder(given: Order, wanted: Order) -> Description:
+    """What brings a tensor from one order into another."""
+    dnnl = present()
+    return Description(dnnl, "reorder", (given, dnnl.engine, wanted, dnnl.engine), After())
 
 
 def present() -> Library:

@@ -119,12 +119,13 @@ def _link(
         if result.data_ptr() not in latest:
             return None
         ends.append((latest[result.data_ptr()], (result.shape, result.stride())))
-    between = {step: spots for step, spots in of_runs.items() if step not in dict(ends)}
+    last = {step: of_runs[step] for step, _ in ends}
+    between = {step: spots for step, spots in of_runs.items() if step not in last}
     places, nbytes = _places(runs, between)
     offsets: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for step, spots in between.items():
         offsets[places[step]] += spots
-    return _Links(of_inputs, offsets, nbytes, {step: of_runs[step] for step, _ in ends}, ends)
+    return _Links(of_inputs, offsets, nbytes, last, ends)
 
 
 def _places(runs: Sequence[Recorded], between: Spots) -> tuple[dict[int, int], int]:

@@ -149,7 +149,7 @@ def linear(
     if activation in _WIDE and not _IS_WIDE:
         onednn.stop_recording()
         return function(linear(x, weight, bias, ""), *numbers)
-    if _is_for_onednn(weight) and onednn.is_available():
+    if _is_for_library(weight):
         return onednn.linear(x, weight, bias, None, activation, numbers)
     onednn.stop_recording()
     if not _is_for_onednn(weight):
@@ -159,7 +159,7 @@ def linear(
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
-    if _is_for_onednn(weight) and onednn.is_available():
+    if _is_for_library(weight):
         return onednn.linear(x, weight, bias, other)
     onednn.stop_recording()
     if not _is_for_onednn(weight):
@@ -167,12 +167,18 @@ def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -
     return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
 
 
+def _is_for_library(weight: Tensor) -> bool:
+    """Whether oneDNN's own library takes a weight."""
+    if isinstance(weight, onednn.Packed):
+        return True
+    return onednn.is_available() and not weight.is_mkldnn and _is_for_onednn(weight)
+
+
 def _is_for_onednn(weight: Tensor) -> bool:
-    return (
-        isinstance(weight, onednn.Packed)
-        or weight.is_mkldnn
-        or (weight.ndim == 2 and is_packable(weight))
-    )
+    """Whether oneDNN takes a weight; torch.compile is handed public operators alone."""
+    if weight.is_mkldnn:
+        return True
+    return weight.ndim == 2 and is_packable(weight) and not torch.compiler.is_compiling()
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -215,12 +221,13 @@ def pack_convolution(weight: Tensor, geometry: Geometry, input_shape: Ints | Non
     if not is_packable(weight) or weight.ndim not in (4, 5):
         return weight
     if onednn.is_available():
-        usual = (1, weight.shape[1] * geometry[-1], *(_USUAL_SIZE,) * (weight.ndim - 2))
-        return onednn.pack_convolution(weight, geometry, input_shape or usual)
+        shape = input_shape or _usual_shape(weight, geometry)
+        return onednn.pack_convolution(weight, geometry, shape)
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)
     if input_shape is not None:
-        sizes = zip(input_shape[2:], before[::2], before[1::2], strict=True)
+        half = len(before) // 2
+        sizes = zip(input_shape[2:], before[:half], before[half:], strict=True)
         input_shape = (*input_shape[:2], *map(sum, sizes))
     weight = weight.contiguous(memory_format=onednn.LAYOUTS[weight.ndim])
     if extra is None:
@@ -233,7 +240,14 @@ def pack_convolution(weight: Tensor, geometry: Geometry, input_shape: Ints | Non
 
 
 _USUAL_SIZE = 56
-"""What is counted on where the size of images is not known."""
+
+
+def _usual_shape(weight: Tensor, geometry: Geometry) -> Ints:
+    """What is counted on where the shape of images is not known: they have room for a window."""
+    _, extra, _, dilations, groups = geometry
+    channels = weight.shape[0] if extra is not None else weight.shape[1] * groups
+    extents = (d * (k - 1) + 1 for d, k in zip(dilations, weight.shape[2:], strict=True))
+    return (1, channels, *(max(_USUAL_SIZE, extent) for extent in extents))
 
 
 def _split_pads(pads: Ints) -> tuple[Ints, Ints]:

@@ -16,8 +16,9 @@ class Facts:
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
     `copies_weights` that they are small enough to be kept a second time, in another form;
-    `training` is what the context says, `derivatives` how often results are differentiated, and
-    `compiles` whether torch.compile takes the graph's source.
+    `training` is what the context says, `derivatives` how often results are differentiated,
+    `compiles` whether torch.compile takes the graph's source, and `has_library` whether oneDNN's
+    own library is there and can compute what the graph does.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Facts:
         training: bool | None = None,
         derivatives: int = 0,
         compiles: bool = False,
+        has_library: bool = False,
     ) -> None:
         self.is_inference = is_inference
         self.copies_weights = copies_weights
         self.training = training
         self.derivatives = derivatives
         self.compiles = compiles
+        self.has_library = has_library
         self._types = dict(types or {})
 
     def type(self, value: Value | None) -> TensorType | None:

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
-from hetu.ops.native import has_library
 from hetu.ops.registry import FUSED
 from hetu.passes.build import make_with
 from hetu.passes.facts import Facts, is_onnx
@@ -20,7 +19,7 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
 
     Of the graph's inputs, `weights` stay as they are from run to run.
     """
-    if not facts.is_inference or not has_library():
+    if not facts.is_inference or not facts.has_library:
         return graph, []
     runs = groupby(graph.nodes, lambda node: _is_computed(node, facts))
     groups = [nodes for is_computed, run in runs if is_computed and len(nodes := list(run)) > 1]

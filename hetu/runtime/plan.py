@@ -10,6 +10,7 @@ import torch
 from hetu import collector
 from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
+from hetu.ops.native import has_library
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
@@ -77,9 +78,11 @@ class Planner:
         is_inference = self.context.training is False and not order
         notes: list[Note] = []
         copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
+        suits_library = self.context.device.type == "cpu" and not self.compiles
         facts = Facts(
-            types, is_inference, copies_weights, self.context.training, order, self.compiles
-        )
+            types, is_inference, copies_weights, self.context.training, order, self.compiles,
+            suits_library and has_library(),
+        )  # fmt: skip
         if self.optimize:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
@@ -91,7 +94,7 @@ class Planner:
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
         graph = watch(hoisted.graph)
-        if self.optimize and instrument is None and not self.compiles:
+        if self.optimize and instrument is None:
             graph, found = replays(graph, facts, set(hoisted.values))
             notes += found
         function = compiler.main(graph, hoisted.values)

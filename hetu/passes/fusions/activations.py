@@ -1,7 +1,6 @@
 """Activations that products and convolutions compute in the same step."""
 
 from hetu.ir import Node, Value
-from hetu.ops.native import has_library
 from hetu.passes.build import Given, make_fused
 from hetu.passes.facts import argument, is_fused, is_onnx
 from hetu.passes.fusion import Outcome, Site, replaced
@@ -14,7 +13,7 @@ ACTIVATIONS = (
 def with_activation(node: Node, op_type: str, site: Site) -> Outcome:
     """The activation `node` in the same step as the fused `op_type` before it."""
     before = open_producer(node.inputs[0], op_type, site)
-    activation = _activation(node)
+    activation = _activation(node, site)
     if before is None or not activation:
         return None
     attributes = {**before.attributes, **activation}
@@ -30,7 +29,7 @@ def open_producer(value: Value | None, op_type: str, site: Site) -> Node | None:
     return None if "activation" in node.attributes or not site.is_only_use(value) else node
 
 
-def _activation(node: Node) -> Given:
+def _activation(node: Node, site: Site) -> Given:
     """The attributes that a fused node gets for an activation; none where it has none such."""
     if not is_onnx(node, *ACTIVATIONS):
         return {}
@@ -42,7 +41,9 @@ def _activation(node: Node) -> Given:
             return {"activation": "Silu"} if argument(node, "alpha") == 1 else {}
         case "HardSigmoid":
             numbers = float(argument(node, "alpha")), float(argument(node, "beta"))
-            return {"activation": "HardSigmoid", "numbers": numbers} if has_library() else {}
+            return (
+                {"activation": "HardSigmoid", "numbers": numbers} if site.facts.has_library else {}
+            )
         case "LeakyRelu":
             return {"activation": "LeakyRelu", "numbers": (float(argument(node, "alpha")),)}
         case "Clip":

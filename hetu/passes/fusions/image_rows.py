@@ -15,7 +15,9 @@ from hetu.passes.fusions.affine import emit, is_given
 def image_rows(node: Node, site: Site) -> Outcome:
     """A product with flattened images whose channels lie side by side."""
     flat = made_by(node.inputs[0], "Reshape", "Flatten")
-    if flat is None or not is_onnx(node, "MatMul", "Gemm") or not _is_image(flat.inputs[0]):
+    if flat is None or not site.facts.has_library or not site.facts.copies_weights:
+        return None
+    if not is_onnx(node, "MatMul", "Gemm") or not _is_image(flat.inputs[0]):
         return None
     weight, is_gemm = node.inputs[1], node.op_type == "Gemm"
     image, rows, matrix = map(site.facts.shape, (flat.inputs[0], flat.outputs[0], weight))

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.ops.native import TYPICAL_ROWS, has_library
+from hetu.ops.native import TYPICAL_ROWS
 from hetu.ops.products import choose
 from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx, made_by
@@ -148,7 +148,7 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
 
 def is_small(site: Site, rows: int | None, depth: int, columns: int) -> bool:
     """Whether a product of so many rows is faster in one call of BLAS."""
-    if site.facts.is_inference and site.facts.copies_weights and has_library():
+    if site.facts.is_inference and site.facts.copies_weights and site.facts.has_library:
         return False
     if rows == 1:
         return depth * columns < SMALLEST_ROW

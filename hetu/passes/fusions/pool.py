@@ -2,7 +2,6 @@
 
 from hetu.ir import Node
 from hetu.ops import windows
-from hetu.ops.native import has_library
 from hetu.ops.windows import Windows
 from hetu.passes.build import make_fused
 from hetu.passes.facts import argument, is_onnx
@@ -14,7 +13,7 @@ from hetu.types import FLOAT32
 def pool(node: Node, site: Site) -> Outcome:
     """A pool of images of known sizes."""
     x, shape = node.inputs[0], site.facts.shape(node.inputs[0])
-    if not is_onnx(node, "MaxPool", "AveragePool") or not has_library() or shape is None:
+    if not is_onnx(node, "MaxPool", "AveragePool") or not site.facts.has_library or shape is None:
         return None
     if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
         return "only images of float32 gain from it"
@@ -40,7 +39,11 @@ def global_average(node: Node, site: Site) -> Outcome:
     """The average of each channel of an image."""
     x = node.inputs[0] if node.inputs else None
     shape = site.facts.shape(x)
-    if not is_onnx(node, "GlobalAveragePool", "ReduceMean") or not has_library() or shape is None:
+    if (
+        not is_onnx(node, "GlobalAveragePool", "ReduceMean")
+        or not site.facts.has_library
+        or shape is None
+    ):
         return None
     if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
         return None
