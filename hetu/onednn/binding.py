@@ -16,9 +16,9 @@ import torch
 FILE = "libdnnl.so.3"
 
 F32 = 3
-ANY_ORDER = 1
+ANY_ORDER, BLOCKS_OF_16 = 1, 78
 INFERENCE = 96
-DIRECT_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0xA
+DIRECT_CONVOLUTION, WINOGRAD_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0x2, 0xA
 SCRATCHPAD_OF_CALLER = 1
 SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
 ADDED = 1 << 15 | OTHER
@@ -49,6 +49,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "memory_desc_clone": (_NEW, c_void_p),
     "memory_desc_destroy": (c_void_p,),
     "memory_desc_query": (c_void_p, c_int, c_void_p),
+    "memory_desc_equal": (c_void_p, c_void_p),
     "memory_create": (_NEW, c_void_p, c_void_p, c_void_p),
     "memory_destroy": (c_void_p,),
     "post_ops_create": (_NEW,),
@@ -69,6 +70,12 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "inner_product_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+    ),
+    "eltwise_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, c_float, c_float, c_void_p,
+    ),
+    "binary_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p,
     ),
     "pooling_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p,
@@ -110,6 +117,10 @@ class Library:
         handle = c_void_p()
         self.call(name, byref(handle), *arguments)
         return handle
+
+    def are_equal(self, one: c_void_p, other: c_void_p) -> bool:
+        """Whether two descriptors of memory say the same."""
+        return bool(self._functions.dnnl_memory_desc_equal(one, other))
 
     def size(self, descriptor: c_void_p | int) -> int:
         """The bytes of memory that a descriptor is of."""

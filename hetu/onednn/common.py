@@ -46,7 +46,7 @@ class Packed(torch.Tensor):
 def packed(weight: torch.Tensor, order: Order) -> Packed:
     """A weight brought into an order."""
     dnnl = present()
-    description = _reorder(strided(dnnl, weight.shape, weight.stride()), order)
+    description = reorder(strided(dnnl, weight.shape, weight.stride()), order)
     memory = torch.from_numpy(pages.empty(order.nbytes).view(np.float32))
     Primitive(description, (c.SOURCE,), memory.shape, memory.stride()).run(memory, weight.detach())
     result = torch.Tensor._make_subclass(Packed, memory)
@@ -82,11 +82,11 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
 def _to_channels_last(shape: Ints, threads: int) -> Primitive:
     dnnl, strides = present(), channels_last_strides(shape)
     given = strided(dnnl, shape, contiguous_strides(shape))
-    description = _reorder(given, strided(dnnl, shape, strides))
+    description = reorder(given, strided(dnnl, shape, strides))
     return Primitive(description, (c.SOURCE,), shape, strides)
 
 
-def _reorder(given: Order, wanted: Order) -> Description:
+def reorder(given: Order, wanted: Order) -> Description:
     """What brings a tensor from one order into another."""
     dnnl = present()
     return Description(dnnl, "reorder", (given, dnnl.engine, wanted, dnnl.engine), After())

@@ -1,11 +1,13 @@
 """Maxima and averages of windows."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Dims
+from hetu.onednn.blocks import image_of, in_blocks, makes_blocks
 from hetu.onednn.common import (
     LAYOUTS,
     MOST,
@@ -15,20 +17,33 @@ from hetu.onednn.common import (
     contiguous_strides,
     present,
 )
-from hetu.onednn.primitive import After, Description, Primitive, strided
+from hetu.onednn.primitive import After, Description, Order, Primitive, strided
 
 _ALGORITHMS = {"maximum": 0x1FF, "average": 0x3FF, "average with padding": 0x2FF}
 
 
 def pool(x: torch.Tensor, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> torch.Tensor:
-    """The pool of the windows, in the order of `x`.
+    """The pool of the windows, in the order of `x`, which may be an image in blocks.
 
     It is a "maximum", an "average" of what is no padding, or an "average with padding". Padding is
     listed as in ONNX. A maximum passes over elements that are not numbers.
     """
+    threads = torch.get_num_threads()
+    if x.ndim == len(kernel) + 3:
+        return _blocks(image_of(x.shape), kind, kernel, strides, pads, threads)(contiguous(x))
     channels_last = x.is_contiguous(memory_format=LAYOUTS[x.ndim])
-    primitive = _pool(x.shape, channels_last, kind, kernel, strides, pads, torch.get_num_threads())
+    primitive = _pool(x.shape, channels_last, kind, kernel, strides, pads, threads)
     return primitive(x if channels_last else contiguous(x))
+
+
+@lru_cache(MOST)
+def _blocks(
+    shape: Ints, kind: str, kernel: Ints, strides: Ints, pads: Ints, threads: int
+) -> Primitive:
+    """The primitive for images of these shapes in blocks."""
+    result = _result(shape, kernel, strides, pads)
+    orders = in_blocks(shape), in_blocks(result)
+    return makes_blocks(_describe(orders, kind, kernel, strides, pads), [c.SOURCE], result)
 
 
 @lru_cache(MOST)
@@ -42,16 +57,27 @@ def _pool(
     threads: int,
 ) -> Primitive:
     """The primitive for tensors of these shapes."""
-    begin, end = pads[: len(kernel)], pads[len(kernel) :]
-    axes = zip(shape[2:], begin, end, kernel, strides, strict=True)
-    sizes = ((size + sum(pair) - extent) // step + 1 for size, *pair, extent, step in axes)
-    result = (*shape[:2], *sizes)
+    result = _result(shape, kernel, strides, pads)
     strides_of = channels_last_strides if channels_last else contiguous_strides
-    orders = (strided(present(), shape, strides_of(shape)) for shape in (shape, result))
+    orders = [strided(present(), shape, strides_of(shape)) for shape in (shape, result)]
+    description = _describe(orders, kind, kernel, strides, pads)
+    return Primitive(description, (c.SOURCE,), result, strides_of(result))
+
+
+def _describe(
+    orders: Sequence[Order], kind: str, kernel: Ints, strides: Ints, pads: Ints
+) -> Description:
+    begin, end = pads[: len(kernel)], pads[len(kernel) :]
     windows = strides, kernel, (0,) * len(kernel), begin, end
     given = (
         present().engine, c.INFERENCE, _ALGORITHMS[kind], *orders,
         *(Dims(*sizes) for sizes in windows),
     )  # fmt: skip
-    description = Description(present(), "pooling_forward", given, After())
-    return Primitive(description, (c.SOURCE,), result, strides_of(result))
+    return Description(present(), "pooling_forward", given, After())
+
+
+def _result(shape: Ints, kernel: Ints, strides: Ints, pads: Ints) -> Ints:
+    begin, end = pads[: len(kernel)], pads[len(kernel) :]
+    axes = zip(shape[2:], begin, end, kernel, strides, strict=True)
+    sizes = ((size + sum(pair) - extent) // step + 1 for size, *pair, extent, step in axes)
+    return (*shape[:2], *sizes)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Dims, Library, check
 
@@ -30,10 +31,17 @@ class Order:
     def form(self) -> bytes:
         """What tells it from other orders of tensors of its shape."""
         count = c_int()
-        self._library.call("memory_desc_query", self.handle, c.INNER_COUNT, byref(count))
+        try:
+            self._library.call("memory_desc_query", self.handle, c.INNER_COUNT, byref(count))
+        except RuntimeError:  # it is no order of the elements, but of what is computed from them
+            return f"{id(self)}".encode()
         blocks = count.value
         fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, blocks), (c.INNER_AXES, blocks)
         return repr([self._numbers(field)[:number] for field, number in fields]).encode()
+
+    def equals(self, other: "Order") -> bool:
+        """Whether another order is the same."""
+        return self._library.are_equal(self.handle, other.handle)
 
     def _numbers(self, field: int) -> Any:
         numbers = POINTER(c_int64)()
@@ -49,12 +57,15 @@ def strided(library: Library, shape: Shape, strides: Shape) -> Order:
     return Order(library, handle, shape)
 
 
+def tagged(library: Library, shape: Shape, tag: int) -> Order:
+    """An order by its number in the library."""
+    handle = library.make("memory_desc_create_with_tag", len(shape), Dims(*shape), c.F32, tag)
+    return Order(library, handle, shape)
+
+
 def any_order(library: Library, shape: Shape) -> Order:
     """What leaves the order to a primitive."""
-    handle = library.make(
-        "memory_desc_create_with_tag", len(shape), Dims(*shape), c.F32, c.ANY_ORDER
-    )
-    return Order(library, handle, shape)
+    return tagged(library, shape, c.ANY_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,11 @@ class Description:
             library.call("primitive_attr_destroy", attributes)
         weakref.finalize(self, library.call, "primitive_desc_destroy", self.handle)
 
+    @property
+    def scratchpad(self) -> int:
+        """The bytes of memory that it works with."""
+        return self.library.size(self.library.argument(self.handle, c.SCRATCHPAD))
+
     def order(self, argument: int, shape: Shape) -> Order:
         """The order that it wants an argument of a shape in."""
         own = self.library.argument(self.handle, argument)
@@ -105,11 +121,28 @@ class _Argument(Structure):
 
 
 _SMALL = 1 << 16
-"""Of what a primitive works with, so many bytes are kept between runs."""
+"""What a primitive works with is its own if it has at most so many bytes."""
+
+
+class _Workspace(threading.local):
+    memory = torch.empty(0, dtype=torch.uint8)
+
+
+_WORKSPACE = _Workspace()
+
+
+def workspace(nbytes: int) -> int:
+    """Where memory lies that the primitives of this thread work with, one after the other."""
+    if _WORKSPACE.memory.numel() < nbytes:
+        _WORKSPACE.memory = torch.from_numpy(pages.empty(nbytes))
+    return _WORKSPACE.memory.data_ptr()
 
 
 class Arguments:
-    """Where the tensors of a run lie, in the order of their roles."""
+    """Where the tensors of a run lie, in the order of their roles.
+
+    The last is what the primitive works with, of `scratchpad` bytes if it is its own.
+    """
 
     def __init__(self, description: Description, roles: Sequence[int], scratchpad: int) -> None:
         library = description.library
@@ -123,7 +156,12 @@ class Arguments:
         self._library = library
         self._scratchpad = torch.empty(scratchpad, dtype=torch.uint8)
         self.address = addressof(self._list)
-        self.put(len(roles) - 1, self._scratchpad.data_ptr())
+        if scratchpad:
+            self.put_workspace(self._scratchpad.data_ptr())
+
+    def put_workspace(self, pointer: int) -> None:
+        """Say where the memory lies that the primitive works with."""
+        self.put(len(self._pointers) - 1, pointer)
 
     def put(self, index: int, pointer: int) -> None:
         """Say where a tensor lies."""
@@ -172,19 +210,19 @@ class Primitive:
         self._roles = (c.RESULT, *roles, c.SCRATCHPAD)
         self._handle = library.make("primitive_create", description.handle)
         self.execute = partial(library.execute, self._handle, library.stream, len(self._roles))
-        self._scratchpad = library.size(library.argument(description.handle, c.SCRATCHPAD))
+        self.scratchpad = description.scratchpad
         self._idle: list[Arguments] = []
         weakref.finalize(self, library.call, "primitive_destroy", self._handle)
 
     @property
     def is_small(self) -> bool:
-        """Whether what it works with is kept between runs."""
-        return self._scratchpad <= _SMALL
+        """Whether what it works with is its own."""
+        return self.scratchpad <= _SMALL
 
     def arguments(self) -> Arguments:
         """Places for tensors."""
-        kept = self._scratchpad if self.is_small else 0
-        return Arguments(self._description, self._roles, kept)
+        own = self.scratchpad if self.is_small else 0
+        return Arguments(self._description, self._roles, own)
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
         """The result, in memory of its own; the tensors are dense and of type float32."""
@@ -201,9 +239,8 @@ class Primitive:
             arguments = self._idle.pop()  # which no other thread uses meanwhile
         except IndexError:
             arguments = self.arguments()
-        if self._scratchpad > _SMALL:
-            scratchpad = torch.empty(self._scratchpad // 4 + 1, dtype=torch.float32)
-            tensors = (*tensors, scratchpad)
+        if not self.is_small:
+            arguments.put_workspace(workspace(self.scratchpad))
         arguments.put_all(tensors)
         status = self.execute(arguments.address)
         self._idle.append(arguments)

@@ -15,7 +15,7 @@ import torch
 
 from hetu.onednn.binding import check
 from hetu.onednn.common import Packed
-from hetu.onednn.primitive import RECORDING, Recorded
+from hetu.onednn.primitive import RECORDING, Recorded, workspace
 
 LARGEST = 1 << 24
 """A function becomes a sequence where what lies between its steps takes at most so many bytes."""
@@ -90,7 +90,7 @@ def _sequence(
 ) -> "_Sequence | None":
     """The sequence of recorded runs; None where they are not all that was computed."""
     links = _link(runs, inputs, results)
-    if links is None or links.nbytes > LARGEST or not all(run.primitive.is_small for run in runs):
+    if links is None or links.nbytes > LARGEST:
         return None
     return _Sequence(runs, inputs, data, links)
 
@@ -210,6 +210,13 @@ class _Frame:
             for run, arguments in zip(sequence.runs, self._arguments, strict=True)
         ]
         self._weights: Sequence[torch.Tensor] = ()
+        primitives = [run.primitive for run in sequence.runs]
+        self._scratchpad = max(primitive.scratchpad for primitive in primitives)
+        self._working = [
+            arguments
+            for primitive, arguments in zip(primitives, self._arguments, strict=True)
+            if not primitive.is_small
+        ]
         self._memory = torch.empty(links.nbytes, dtype=torch.uint8)
         start = self._memory.data_ptr()
         for offset, spots in links.places.items():
@@ -231,6 +238,10 @@ class _Frame:
             self._weights = weights
         for step, spots in self._links.ends.items():
             self._put(made[step].data_ptr(), spots)
+        if self._working:
+            pointer = workspace(self._scratchpad)
+            for arguments in self._working:
+                arguments.put_workspace(pointer)
         for execute, address in self._steps:
             status = execute(address)
             if status:

@@ -11,7 +11,10 @@ from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
 from hetu.types import FLOAT32, TensorType
 
-_COMPUTED = ("Conv", "ConvTranspose", "Linear", "LinearPlus", "Pool", "ImageRows")
+_COMPUTED = (
+    "Conv", "ConvTranspose", "Winograd", "PlusActivation", "Linear", "LinearPlus", "Pool",
+    "ToBlocks", "FromBlocks", "ImageRows",
+)  # fmt: skip
 
 
 def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Graph, list[Note]]:

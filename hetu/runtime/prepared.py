@@ -24,6 +24,9 @@ from hetu.runtime.results import storages
 _Key = bytes
 _SMALL = 1024
 
+_GROWTH = 4
+"""Winograd's convolutions have 36 numbers for each 9 of a weight; other packed ones are padded."""
+
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class _Content:
@@ -168,7 +171,7 @@ class _Work:
         if not all(isinstance(result, torch.Tensor) for result in results):
             return False
         given = [self._contents[v] for v in node.inputs if v is not None and v in self._contents]
-        limit = max(MAX_GROWN_BYTES, 2 * sum(map(_bytes, given)))  # packed weights are padded
+        limit = max(MAX_GROWN_BYTES, _GROWTH * sum(map(_bytes, given)))
         is_worth_it = sum(map(_bytes, results)) <= limit
         if is_worth_it:
             self.let_go(node)
