@@ -11,12 +11,20 @@ from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
 from hetu.onednn.products import linear, pack_linear
 from hetu.onednn.replay import Replay
-from hetu.onednn.winograd import pack_winograd, suits_winograd, winograd
+from hetu.onednn.winograd import (
+    pack_winograd,
+    suits_winograd,
+    trained_winograd,
+    winograd,
+    winograd_gradient_w,
+    winograd_gradient_x,
+)
 
 __all__ = [
     "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last", "convolution",
     "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear", "pack_winograd",
-    "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks", "winograd",
+    "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks",
+    "trained_winograd", "winograd", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

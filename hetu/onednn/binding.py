@@ -17,10 +17,11 @@ FILE = "libdnnl.so.3"
 
 F32 = 3
 ANY_ORDER, BLOCKS_OF_16 = 1, 78
-INFERENCE = 96
+TRAINING, INFERENCE = 64, 96
 DIRECT_CONVOLUTION, WINOGRAD_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0x2, 0xA
 SCRATCHPAD_OF_CALLER = 1
 SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
+SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
 ADDED = 1 << 15 | OTHER
 ARGUMENT_DESCRIPTOR = 255
 ADD = 0x1FFF0
@@ -82,6 +83,14 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,
+    "convolution_backward_data_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, Dims, Dims, Dims, Dims,
+        c_void_p, c_void_p,
+    ),
+    "convolution_backward_weights_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p, Dims, Dims, Dims, Dims,
+        c_void_p, c_void_p,
+    ),
 }  # fmt: skip
 
 

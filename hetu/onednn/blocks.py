@@ -3,6 +3,7 @@
 They are tensors of shape (N, C / 16, H, W, 16).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -48,12 +49,6 @@ def plus_activation(
     return _activation(shape, activation, numbers, threads)(contiguous(x))
 
 
-def blocks_of(shape: Ints) -> Ints:
-    """The shape of the tensor that holds an image of a shape in blocks."""
-    n, channels, height, width = shape
-    return (n, channels // BLOCK, height, width, BLOCK)
-
-
 def image_of(shape: Ints) -> Ints:
     """The shape of the image that a tensor of a shape holds in blocks."""
     n, blocks, height, width, block = shape
@@ -65,10 +60,13 @@ def in_blocks(shape: Ints) -> Order:
     return tagged(present(), shape, c.BLOCKS_OF_16)
 
 
-def makes_blocks(description: Description, roles: list[int], shape: Ints) -> Primitive:
+def makes_blocks(
+    description: Description, roles: Sequence[int], shape: Ints, result: int = c.RESULT
+) -> Primitive:
     """The primitive whose result is an image of a shape in blocks."""
-    held = blocks_of(shape)
-    return Primitive(description, roles, held, contiguous_strides(held))
+    n, channels, height, width = shape
+    held = (n, channels // BLOCK, height, width, BLOCK)
+    return Primitive(description, roles, held, contiguous_strides(held), result)
 
 
 @lru_cache(MOST)

@@ -98,7 +98,9 @@ class Description:
     def __init__(self, library: Library, kind: str, given: Sequence[Any], after: After) -> None:
         self.library = library
         attributes = after.attributes(library)
-        handles = [item.handle if isinstance(item, Order) else item for item in given]
+        handles = [
+            item.handle if isinstance(item, Order | Description) else item for item in given
+        ]
         try:
             self.handle = library.make(f"{kind}_primitive_desc_create", *handles, attributes)
         finally:
@@ -201,13 +203,18 @@ class Primitive:
     """Computes a result of a shape and strides from tensors of `roles` whose orders are fixed."""
 
     def __init__(
-        self, description: Description, roles: Sequence[int], shape: Shape, strides: Shape
+        self,
+        description: Description,
+        roles: Sequence[int],
+        shape: Shape,
+        strides: Shape,
+        result: int = c.RESULT,
     ) -> None:
         library = description.library
         self.shape = tuple(shape)
         self.strides = tuple(strides)
         self._description = description
-        self._roles = (c.RESULT, *roles, c.SCRATCHPAD)
+        self._roles = (result, *roles, c.SCRATCHPAD)
         self._handle = library.make("primitive_create", description.handle)
         self.execute = partial(library.execute, self._handle, library.stream, len(self._roles))
         self.scratchpad = description.scratchpad

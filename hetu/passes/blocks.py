@@ -3,11 +3,11 @@
 Between such convolutions images stay in blocks: pools and concatenations work on blocks, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
+from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
 from hetu.onednn import BLOCK, suits_winograd
-from hetu.passes.build import Given, make, make_fused, output_of
+from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.prune import prune
@@ -113,7 +113,8 @@ class _Walk:
         weight = self.values.optional(packing.inputs[0])
         like = {"pads": pads, "like_shape": self._facts.shape(image)}
         packed = make_fused("PackWinograd", [weight], None, like)
-        in_step = activation if other is None and activation.get("activation") == "Relu" else {}
+        is_relu = "activation" in activation and activation["activation"].value == "Relu"
+        in_step = activation if other is None and is_relu else {}
         inputs = [x, output_of(packed), self.values.optional(bias)]
         made += [packed, make_fused("Winograd", inputs, None, {"pads": pads, **in_step})]
         if other is not None or activation != in_step:
@@ -133,7 +134,7 @@ class _Walk:
         return all(shape is not None and shape[1] % BLOCK == 0 for shape in shapes)
 
 
-def _activation(node: Node) -> Given:
+def _activation(node: Node) -> Mapping[str, Attribute]:
     names = ("activation", "numbers")
     return {name: node.attributes[name] for name in names if name in node.attributes}
 

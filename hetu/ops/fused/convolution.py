@@ -1,6 +1,7 @@
 """Convolutions on weights that are packed once, with what follows them in the same step."""
 
 from hetu.ops import native
+from hetu.ops.convolutions import trained_convolution
 from hetu.ops.kinds import Any, Floats, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
@@ -50,6 +51,12 @@ def conv(
     geometry = (pads, None, strides, dilations, group)
     y = native.convolution(x, w, b, geometry, activation, other, numbers)
     return y.squeeze(2) if is_sequence else y
+
+
+@op("TrainedConv", domain=FUSED)
+def trained_conv(x: Tensor, w: Tensor, b: Tensor | None = None, *, pads: Ints) -> Tensor:
+    """A convolution with windows of 3 x 3 at each pixel."""
+    return trained_convolution(x, w, b, pads)
 
 
 @op("PackConvTranspose", domain=FUSED)

@@ -27,6 +27,7 @@ from hetu.passes.fusions.convolution import (
     convolution_activation,
     convolution_plus,
     single_pixel,
+    trained_convolution,
     transposed_convolution,
 )
 from hetu.passes.fusions.embeddings import embeddings, trained_embeddings
@@ -65,7 +66,8 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     ),
     (
         image_rows, linear, linear_bias, linear_activation, linear_plus, trained_linear,
-        single_pixel, convolution, transposed_convolution, convolution_activation, convolution_plus,
+        single_pixel, convolution, trained_convolution, transposed_convolution,
+        convolution_activation, convolution_plus,
         lone_batch_norm, batch_norm_activation, pool, global_average, lstm, trained_clip, select,
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from hetu.ir import Node, Value
+from hetu.onednn import suits_winograd
 from hetu.ops import windows
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.windows import Windows
@@ -70,6 +71,31 @@ def convolution(node: Node, site: Site) -> Outcome:
     inputs = [x, output_of(packed), bias]
     fresh = make_fused("Conv", inputs, node.outputs[0], geometry)
     return Replacement([packed, fresh], fresh.outputs)
+
+
+@fusion("Conv")
+def trained_convolution(node: Node, site: Site) -> Outcome:
+    """A convolution with a weight that trains, with windows of 3 x 3 at each pixel."""
+    x, weight, bias = (*node.inputs, None)[:3]
+    if not is_onnx(node, "Conv") or site.facts.is_inference or not site.facts.has_library:
+        return None
+    shape, kernel = site.facts.shape(x), site.facts.shape(weight)
+    if shape is None or kernel is None or len(shape) != 4 or kernel[2:] != (3, 3):
+        return None
+    placed = placed_windows(node, kernel[2:], shape)
+    if placed is None or argument(node, "group") != 1:
+        return None
+    pads = (*placed.begin, *placed.end)
+    if {*placed.strides, *placed.dilations} != {1} or min(pads) < 0 or shape[1] != kernel[1]:
+        return None
+    if site.facts.dtype(weight) is not FLOAT32 or site.facts.dtype(x) is not FLOAT32:
+        return f"the weight is {site.facts.dtype(weight)}"
+    if site.facts.derivatives > 1:
+        return "it is differentiated twice"
+    if not suits_winograd(shape, kernel[0], pads, trains=True):
+        return "oneDNN is no faster on this processor"
+    fresh = make_fused("TrainedConv", [x, weight, bias], node.outputs[0], {"pads": pads})
+    return replaced(node, fresh)
 
 
 def _fits(node: Node, weight: Value, shape: tuple[int, ...], placed: Windows, site: Site) -> bool:
