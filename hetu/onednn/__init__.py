@@ -6,7 +6,7 @@ made once for each combination of shapes and number of threads.
 
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
-from hetu.onednn.common import LAYOUTS, Packed, channels_last, stop_recording
+from hetu.onednn.common import ACTIVATIONS, LAYOUTS, Packed, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
 from hetu.onednn.products import linear, pack_linear
@@ -15,16 +15,16 @@ from hetu.onednn.winograd import (
     pack_winograd,
     suits_winograd,
     trained_winograd,
-    winograd,
+    winograd_convolution,
     winograd_gradient_w,
     winograd_gradient_x,
 )
 
 __all__ = [
-    "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last", "convolution",
-    "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear", "pack_winograd",
-    "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks",
-    "trained_winograd", "winograd", "winograd_gradient_w", "winograd_gradient_x",
+    "ACTIVATIONS", "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last",
+    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear",
+    "pack_winograd", "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks",
+    "trained_winograd", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

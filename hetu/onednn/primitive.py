@@ -98,9 +98,7 @@ class Description:
     def __init__(self, library: Library, kind: str, given: Sequence[Any], after: After) -> None:
         self.library = library
         attributes = after.attributes(library)
-        handles = [
-            item.handle if isinstance(item, Order | Description) else item for item in given
-        ]
+        handles = [item.handle if isinstance(item, Order | Description) else item for item in given]
         try:
             self.handle = library.make(f"{kind}_primitive_desc_create", *handles, attributes)
         finally:

@@ -146,15 +146,23 @@ def linear(
 ) -> Tensor:
     """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed or split."""
     function, (name, algorithm) = ACTIVATIONS[activation]
-    if activation in _WIDE and not _IS_WIDE:
+    is_library = _is_for_library(weight)
+    if _is_apart(activation, is_library):
         onednn.stop_recording()
         return function(linear(x, weight, bias, ""), *numbers)
-    if _is_for_library(weight):
+    if is_library:
         return onednn.linear(x, weight, bias, None, activation, numbers)
     onednn.stop_recording()
     if not _is_for_onednn(weight):
         return function(_product(x, weight, bias), *numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
+
+
+def _is_apart(activation: str, is_library: bool) -> bool:
+    """Whether an activation is a step of its own, after oneDNN's or its library's."""
+    if is_library and activation and activation not in onednn.ACTIVATIONS:
+        return True
+    return activation in _WIDE and not _IS_WIDE
 
 
 def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -281,10 +289,14 @@ def convolution(
 
     `other` has the result's shape.
     """
-    if isinstance(weight, onednn.Packed):
-        return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
-    onednn.stop_recording()
     function, (name, algorithm) = ACTIVATIONS[activation]
+    if isinstance(weight, onednn.Packed):
+        if not _is_apart(activation, True):
+            return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
+        onednn.stop_recording()
+        y = onednn.convolution(x, weight, bias, other, geometry, "", ())
+        return function(y, *numbers)
+    onednn.stop_recording()
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)
     if weight.is_mkldnn:
@@ -312,6 +324,8 @@ def convolution(
 
 pool = onednn.pool
 channels_last = onednn.channels_last
+suits_winograd = onednn.suits_winograd
+BLOCK = onednn.BLOCK
 
 
 def pack_lstm(w: Tensor, r: Tensor, is_reversed: bool) -> Sequence[Tensor]:

@@ -1,12 +1,13 @@
-"""Convolutions of 3 x 3 with less than half of the multiplications, on images in blocks of channels.
+"""Convolutions of 3 x 3 with less than half of the multiplications, after Winograd.
 
-Between such convolutions images stay in blocks: pools and concatenations work on blocks, too.
+They work on images in blocks of channels. Between them images stay so: pools, sums and
+concatenations work on blocks, too.
 """
 
 from collections.abc import Mapping, Sequence
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
-from hetu.onednn import BLOCK, suits_winograd
+from hetu.ops.native import BLOCK, suits_winograd
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
@@ -95,8 +96,8 @@ class _Walk:
         """The node on images in blocks."""
         made: list[Node] = []
         inputs = [self._to_blocks(image, made) for image in images if image is not None]
-        fresh = make(node.op_type, inputs, None, node.attributes, domain=node.domain, version=node.version)
-        return self._end(node, [*made, fresh])
+        place = {"domain": node.domain, "version": node.version}
+        return self._end(node, [*made, make(node.op_type, inputs, None, node.attributes, **place)])
 
     def _end(self, node: Node, made: list[Node]) -> list[Node]:
         """The nodes, the last of which makes the node's result in blocks."""
@@ -137,4 +138,3 @@ class _Walk:
 def _activation(node: Node) -> Mapping[str, Attribute]:
     names = ("activation", "numbers")
     return {name: node.attributes[name] for name in names if name in node.attributes}
-

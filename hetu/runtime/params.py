@@ -11,19 +11,19 @@ from hetu.errors import UsageError, show
 from hetu.ir import Recipe, Schedule, Value, unique_names
 from hetu.runtime.results import storages
 
-State = tuple[list[torch.Tensor], list[int]]
-"""Tensors and their versions: while both are the same, so are the contents."""
+State = tuple[list[torch.Tensor], list[int], int]
+"""Tensors, their versions and the number of threads: what is made of them holds while they do."""
 
 
 def state_of(tensors: Iterable[torch.Tensor]) -> State:
     """The present state of some tensors."""
     listed = list(tensors)
-    return listed, [tensor._version for tensor in listed]
+    return listed, [tensor._version for tensor in listed], torch.get_num_threads()
 
 
 def is_same(one: State, other: State) -> bool:
-    """Whether two states are of the same tensors, with the same contents."""
-    return one[1] == other[1] and all(map(is_, one[0], other[0]))
+    """Whether two states are of the same tensors with the same contents, and of as many threads."""
+    return one[1:] == other[1:] and all(map(is_, one[0], other[0]))
 
 
 class ParameterStore:

@@ -47,7 +47,7 @@ class Preparation:
         self.tensors: list[torch.Tensor] = []
         self.storages: set[int] = set()
         self._variables = variables
-        self._state: State = ([], [])
+        self._state: State = ([], [], 0)
         self._contents: Sequence[_Content] = ()
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Images whose channels lie in blocks, where oneDNN's library computes them (`onednn/blocks.py`)."""
+"""Images in blocks of channels, which oneDNN's library computes (`onednn/blocks.py`)."""
 
 from hetu import onednn
 from hetu.ops.kinds import Any, Floats, Ints, Tensor
@@ -25,7 +25,7 @@ def winograd(
     x: Tensor, w: Any, b: Tensor | None = None, *, pads: Ints, activation: str = ""
 ) -> Tensor:
     """A convolution with windows of 3 x 3 at each pixel."""
-    return onednn.winograd(x, w, b, pads, activation)
+    return onednn.winograd_convolution(x, w, b, pads, activation)
 
 
 @op("PlusActivation", domain=FUSED)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.onednn import suits_winograd
 from hetu.ops import windows
 from hetu.ops.fused.convolution import LIKE_SHAPE
+from hetu.ops.native import suits_winograd
 from hetu.ops.windows import Windows
 from hetu.passes.build import constant, make, make_fused, output_of
 from hetu.passes.facts import argument, is_onnx
