@@ -139,3 +139,16 @@ def test_other_shapes_are_refused(part: str) -> None:
     given[part] = random(*given[part].shape[:-1], 3)
     with pytest.raises(RuntimeError, match="where .* is needed"):
         onednn.linear(given["x"], onednn.pack_linear(random(8, 4), 16), *list(given.values())[1:])
+
+
+@pytest.mark.parametrize("activation", ["", *sorted(onednn.ACTIVATIONS)])
+@pytest.mark.parametrize("shape", [(16,), (1, 16), (1, 1, 16)])
+def test_products_of_one_row(shape: tuple[int, ...], activation: str) -> None:
+    x, weight, numbers = random(*shape), random(16, 16) / 4, NUMBERS.get(activation, ())
+    packed = onednn.pack_row(weight)
+    for has_bias, has_other in product((True, False), (True, False)):
+        bias, other = (random(16) if has_bias else None), random(*shape) if has_other else None
+        expected = F.linear(x, weight, bias)
+        expected = expected if other is None else expected + other
+        actual = onednn.linear(x, packed, bias, other, activation, numbers)
+        assert_close(actual, ACTIVATIONS[activation][0](expected, *numbers))

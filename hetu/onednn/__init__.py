@@ -9,7 +9,7 @@ from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
 from hetu.onednn.common import ACTIVATIONS, LAYOUTS, Packed, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
-from hetu.onednn.products import linear, pack_linear
+from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.replay import Replay
 from hetu.onednn.winograd import (
     pack_winograd,
@@ -22,7 +22,7 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last",
-    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear",
+    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear", "pack_row",
     "pack_winograd", "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks",
     "trained_winograd", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip

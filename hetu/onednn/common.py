@@ -41,9 +41,10 @@ ACTIVATIONS = frozenset(_ALGORITHMS)
 
 
 class Packed(torch.Tensor):
-    """The memory of a weight in an order of the library's own."""
+    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows."""
 
     order: Order
+    is_for_row: bool = False
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
 

@@ -28,6 +28,13 @@ def pack_linear(weight: torch.Tensor, rows: int) -> Packed:
     return packed(weight.t(), _order(rows, tuple(weight.shape), torch.get_num_threads()))
 
 
+def pack_row(weight: torch.Tensor) -> Packed:
+    """A weight (outputs, inputs) for `linear` on one row."""
+    made = packed(weight, _row_order(tuple(weight.shape), torch.get_num_threads()))
+    made.is_for_row = True
+    return made
+
+
 def linear(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -41,14 +48,15 @@ def linear(
     A weight that is not packed is (outputs, inputs), in either order in memory; so may a matrix `x`
     be.
     """
+    is_for_row = False
     if isinstance(weight, Packed):
-        form = weight.order
+        form, is_for_row = weight.order, weight.is_for_row
     else:
         weight = weight if weight.t().is_contiguous() else contiguous(weight)
         form = (weight.shape, weight.stride())
     is_turned = x.ndim == 2 and not x.is_contiguous() and x.t().is_contiguous()
     primitive = _linear(
-        x.shape, is_turned, form, shape_of(bias), shape_of(other), activation, numbers,
+        x.shape, is_turned, form, is_for_row, shape_of(bias), shape_of(other), activation, numbers,
         torch.get_num_threads(),
     )  # fmt: skip
     summands = [contiguous(summand) for summand in (bias, other) if summand is not None]
@@ -64,10 +72,17 @@ def _order(rows: int, shape: Ints, threads: int) -> Order:
 
 
 @lru_cache(MOST)
+def _row_order(shape: Ints, threads: int) -> Order:
+    weight = any_order(present(), shape)
+    return _describe_row(weight, False, After()).order(c.WEIGHTS, shape)
+
+
+@lru_cache(MOST)
 def _linear(
     shape: Ints,
     is_turned: bool,
     weight: Order | tuple[Ints, Ints],
+    is_for_row: bool,
     bias: Ints | None,
     other: Ints | None,
     activation: str,
@@ -76,14 +91,16 @@ def _linear(
 ) -> Primitive:
     """The primitive for tensors of these shapes."""
     is_packed = isinstance(weight, Order)
-    depth, columns = weight.shape if is_packed else weight[0][::-1]
+    sizes = weight.shape if is_packed else weight[0]
+    depth, columns = sizes if is_packed and not is_for_row else sizes[::-1]
     rows, result = prod(shape[:-1]), (*shape[:-1], columns)
     check_shapes(
         ("x", shape[-1:], (depth,)), ("bias", bias, (columns,)), ("summand", other, result)
     )
     following = after(None if other is None else _rows(rows, columns), activation, numbers)
-    if not is_packed and rows == 1:
-        description = _describe_row(weight, bias is not None, following)
+    if is_for_row or (not is_packed and rows == 1):
+        order = weight if is_packed else strided(present(), *weight)
+        description = _describe_row(order, bias is not None, following)
     else:
         order = weight if is_packed else strided(present(), *(part[::-1] for part in weight))
         x = strided(present(), shape, (1, rows)) if is_turned else _rows(rows, depth)
@@ -98,11 +115,11 @@ def _describe(x: Order, weight: Order, has_bias: bool, following: After) -> Desc
     return Description(dnnl, "matmul", (dnnl.engine, *orders), following)
 
 
-def _describe_row(weight: tuple[Ints, Ints], has_bias: bool, following: After) -> Description:
-    """The product with one row: bound by memory, it is as fast on a weight as it is."""
-    dnnl, (columns, depth) = present(), weight[0]
+def _describe_row(weight: Order, has_bias: bool, following: After) -> Description:
+    """The product of one row with a weight (outputs, inputs)."""
+    dnnl, (columns, depth) = present(), weight.shape
     bias = strided(dnnl, (columns,), (1,)) if has_bias else None
-    orders = _rows(1, depth), strided(dnnl, *weight), bias, _rows(1, columns)
+    orders = _rows(1, depth), weight, bias, _rows(1, columns)
     given = (dnnl.engine, c.INFERENCE, *orders)
     return Description(dnnl, "inner_product_forward", given, following)
 

@@ -124,8 +124,9 @@ def pack_linear(weight: Tensor) -> Tensor:
     return _ONEDNN._reorder_linear_weight(weight, TYPICAL_ROWS)
 
 
-LARGEST_PACKED_ROW = 1 << 18
-"""The product of one row with a weight of more elements waits for memory, packed or not."""
+LARGEST_SHARED_ROW, LARGEST_PACKED_ROW = 1 << 19, 1 << 22
+"""Up to so many elements, the product of one row is fastest on a weight packed as for several rows,
+or on one packed for single rows; beyond, it waits for memory either way."""
 
 
 def pack_for_row(weight: Tensor) -> Tensor:
@@ -135,7 +136,9 @@ def pack_for_row(weight: Tensor) -> Tensor:
     parts of the weight, (parts, inputs, outputs of a part).
     """
     if onednn.is_available() and is_packable(weight):
-        return weight if weight.numel() > LARGEST_PACKED_ROW else pack_linear(weight)
+        if weight.numel() <= LARGEST_SHARED_ROW:
+            return pack_linear(weight)
+        return weight if weight.numel() > LARGEST_PACKED_ROW else onednn.pack_row(weight)
     threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
     parts = math.gcd(weight.shape[0], threads)
     return weight.unflatten(0, (parts, -1)).transpose(1, 2)
