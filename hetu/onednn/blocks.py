@@ -13,7 +13,6 @@ from hetu.onednn.common import (
     MOST,
     Floats,
     Ints,
-    after,
     channels_last,
     channels_last_strides,
     contiguous,
@@ -21,7 +20,8 @@ from hetu.onednn.common import (
     present,
     reorder,
 )
-from hetu.onednn.primitive import After, Description, Order, Primitive, strided, tagged
+from hetu.onednn.elementwise import activation_of, sum_of
+from hetu.onednn.primitive import Description, Order, Primitive, strided, tagged
 
 BLOCK = 16
 """So many channels lie side by side."""
@@ -85,17 +85,11 @@ def _from_blocks(shape: Ints, threads: int) -> Primitive:
 
 @lru_cache(MOST)
 def _sum(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    dnnl, order = present(), in_blocks(shape)
-    given = (dnnl.engine, c.ADD, order, order, order)
-    description = Description(dnnl, "binary", given, after(None, activation, numbers))
+    order = in_blocks(shape)
+    description = sum_of(order, order, activation, numbers)
     return makes_blocks(description, [c.SOURCE, c.OTHER], shape)
 
 
 @lru_cache(MOST)
 def _activation(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    dnnl, order = present(), in_blocks(shape)
-    algorithm = after(None, activation, numbers).activation
-    assert algorithm is not None, "there is nothing to compute"
-    kind, first, second = algorithm
-    given = (dnnl.engine, c.INFERENCE, kind, order, order, first, second)
-    return makes_blocks(Description(dnnl, "eltwise_forward", given, After()), [c.SOURCE], shape)
+    return makes_blocks(activation_of(in_blocks(shape), activation, numbers), [c.SOURCE], shape)
