@@ -22,9 +22,10 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last",
-    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear", "pack_row",
-    "pack_winograd", "plus_activation", "pool", "stop_recording", "suits_winograd", "to_blocks",
-    "trained_winograd", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear",
+    "pack_row", "pack_winograd", "plus_activation", "pool", "stop_recording", "suits_winograd",
+    "to_blocks", "trained_winograd", "winograd_convolution", "winograd_gradient_w",
+    "winograd_gradient_x",
 ]  # fmt: skip
 
 
