@@ -94,9 +94,7 @@ def _transposed(
 
 
 @lru_cache(MOST)
-def _plus(
-    shape: Ints, is_bias: bool, activation: str, numbers: Floats, threads: int
-) -> Primitive:
+def _plus(shape: Ints, is_bias: bool, activation: str, numbers: Floats, threads: int) -> Primitive:
     order = _channels_last(shape)
     other = per_channel(shape) if is_bias else order
     description = sum_of(order, other, activation, numbers)
