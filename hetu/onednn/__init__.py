@@ -10,6 +10,7 @@ from hetu.onednn.common import ACTIVATIONS, LAYOUTS, Packed, channels_last, stop
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.pools import pool
 from hetu.onednn.products import linear, pack_linear, pack_row
+from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
 from hetu.onednn.replay import Replay
 from hetu.onednn.winograd import (
     pack_winograd,
@@ -21,10 +22,32 @@ from hetu.onednn.winograd import (
 )
 
 __all__ = [
-    "ACTIVATIONS", "BLOCK", "LAYOUTS", "Geometry", "Packed", "Replay", "channels_last",
-    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_linear",
-    "pack_row", "pack_winograd", "plus_activation", "pool", "stop_recording", "suits_winograd",
-    "to_blocks", "trained_winograd", "winograd_convolution", "winograd_gradient_w",
+    "ACTIVATIONS",
+    "BLOCK",
+    "LAYOUTS",
+    "RECURRENCES",
+    "Geometry",
+    "Packed",
+    "Replay",
+    "channels_last",
+    "convolution",
+    "from_blocks",
+    "is_available",
+    "linear",
+    "pack_convolution",
+    "pack_linear",
+    "pack_recurrent",
+    "pack_row",
+    "pack_winograd",
+    "plus_activation",
+    "pool",
+    "recurrent",
+    "stop_recording",
+    "suits_winograd",
+    "to_blocks",
+    "trained_winograd",
+    "winograd_convolution",
+    "winograd_gradient_w",
     "winograd_gradient_x",
 ]  # fmt: skip
 

@@ -22,6 +22,7 @@ DIRECT_CONVOLUTION, WINOGRAD_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0x2, 0xA
 SCRATCHPAD_OF_CALLER = 1
 SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
 SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
+STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
 ADDED = 1 << 15 | OTHER
 ARGUMENT_DESCRIPTOR = 255
 ADD = 0x1FFF0
@@ -42,6 +43,7 @@ _WINDOWS = (
     _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, c_void_p, c_void_p,
     Dims, Dims, Dims, Dims, c_void_p,
 )  # fmt: skip
+_LAYER = (c_void_p,) * 7
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "engine_create": (_NEW, c_int, c_size_t),
     "stream_create": (_NEW, c_void_p, c_uint),
@@ -83,6 +85,17 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,
+    "vanilla_rnn_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, c_int, *_LAYER, c_uint, c_float, c_float, c_void_p,
+    ),
+    "gru_forward_primitive_desc_create": (_NEW, c_void_p, c_int, c_int, *_LAYER, c_uint, c_void_p),
+    "lbr_gru_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, *_LAYER, c_uint, c_void_p,
+    ),
+    "lstm_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, *_LAYER, c_void_p, c_void_p, c_void_p, c_void_p, c_uint,
+        c_void_p,
+    ),
     "convolution_backward_data_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, Dims, Dims, Dims, Dims,
         c_void_p, c_void_p,
