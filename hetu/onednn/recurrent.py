@@ -50,7 +50,7 @@ _DIRECTIONS = {False: 1, True: 2}
 def pack_recurrent(
     w: torch.Tensor, r: torch.Tensor, kind: str, shape: Ints, goes_back: bool
 ) -> tuple[Packed, Packed]:
-    """Weights of the inputs and of the states, (gates and hidden, ...), for sequences of a shape."""
+    """Weights of inputs and states, (gates times hidden, ...), for sequences of a shape."""
     description = _describe(kind, shape, r.shape[1], goes_back, torch.get_num_threads())
     given = ((c.WEIGHTS, w), (c.STATE_WEIGHTS, r))
     first, second = (_packed(description, kind, role, weight) for role, weight in given)
@@ -67,7 +67,7 @@ def recurrent(
 ) -> tuple[torch.Tensor, ...]:
     """The outputs (time, batch, hidden), and the last states (batch, hidden): an LSTM has two.
 
-    `bias` is (gates with a bias and hidden).
+    `bias` is (gates with a bias times hidden).
     """
     threads, (batch, hidden) = torch.get_num_threads(), states[0].shape
     orders = tuple(weight.order for weight in weights)

@@ -6,7 +6,7 @@ but the data and the results lie where they lay the last time.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import is_
@@ -27,8 +27,12 @@ _LINE = 64
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
 Form = tuple[torch.Size, tuple[int, ...]]
-Spots = Mapping[int, Sequence[tuple[int, int]]]
-"""Where inputs or results are used: steps, and the positions among their tensors."""
+Spot = tuple[int, int]
+"""Where a tensor is used: a step, and the position among its tensors."""
+
+Spots = Mapping[int, Sequence[Spot]]
+_Put = tuple[Callable[[int, int], None], int]
+"""What says where a tensor lies that is used at a spot, and its position there."""
 
 
 class Replay:
@@ -75,7 +79,7 @@ class _Links:
     makes it, and `results` are the runs and the forms of the results in there.
     """
 
-    inputs: Spots
+    inputs: Sequence[Sequence[Spot]]
     places: Spots
     nbytes: int
     ends: Spots
@@ -125,7 +129,8 @@ def _link(
     offsets: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for step, spots in between.items():
         offsets[places[step]] += spots
-    return _Links(of_inputs, offsets, nbytes, last, ends)
+    used = [of_inputs[index] for index in range(len(inputs))]
+    return _Links(used, offsets, nbytes, last, ends)
 
 
 def _places(runs: Sequence[Recorded], between: Spots) -> tuple[dict[int, int], int]:
@@ -165,6 +170,12 @@ class _Sequence:
         self._threads = torch.get_num_threads()
         self._weights: Sequence[torch.Tensor] = inputs[data:]
         self._idle: list[_Frame] = []
+        self._ends = [(runs[step].shape, runs[step].strides) for step in links.ends]
+        places = {step: place for place, step in enumerate(links.ends)}
+        self._results = [
+            (places[step], None if form == (runs[step].shape, runs[step].strides) else form)
+            for step, form in links.results
+        ]
 
     def takes(self, inputs: Sequence[torch.Tensor]) -> bool:
         """Whether inputs are of the forms of those recorded."""
@@ -184,17 +195,14 @@ class _Sequence:
             frame = self._idle.pop()  # which no other thread uses meanwhile
         except IndexError:
             frame = _Frame(self)
-        made = {
-            step: torch.empty_strided(
-                self.runs[step].shape, self.runs[step].strides, dtype=torch.float32
-            )
-            for step in self.links.ends
-        }
+        made = [torch.empty_strided(*end, dtype=torch.float32) for end in self._ends]
         frame.run(inputs[: self.data], self._weights, made)
         self._idle.append(frame)
         return tuple(
-            made[step] if _form(made[step]) == form else made[step].as_strided(*form)
-            for step, form in self.links.results
+            [
+                made[place] if form is None else made[place].as_strided(*form)
+                for place, form in self._results
+            ]
         )
 
 
@@ -203,7 +211,6 @@ class _Frame:
 
     def __init__(self, sequence: _Sequence) -> None:
         links = sequence.links
-        self._links = links
         self._arguments = [run.primitive.arguments() for run in sequence.runs]
         self._steps = [
             (run.primitive.execute, arguments.address)
@@ -217,27 +224,26 @@ class _Frame:
             for primitive, arguments in zip(primitives, self._arguments, strict=True)
             if not primitive.is_small
         ]
+        self._inputs = [self._puts(spots) for spots in links.inputs]
+        self._ends = [self._puts(spots) for spots in links.ends.values()]
         self._memory = torch.empty(links.nbytes, dtype=torch.uint8)
         start = self._memory.data_ptr()
         for offset, spots in links.places.items():
-            self._put(start + offset, spots)
+            for put, position in self._puts(spots):
+                put(position, start + offset)
 
     def run(
         self,
         data: Sequence[torch.Tensor],
         weights: Sequence[torch.Tensor],
-        made: Mapping[int, torch.Tensor],
+        made: Sequence[torch.Tensor],
     ) -> None:
         """Compute what the results lie in."""
-        spots_of = self._links.inputs
-        for index, tensor in enumerate(data):
-            self._put(tensor.data_ptr(), spots_of.get(index, ()))
+        _place(data, self._inputs)
         if weights is not self._weights:
-            for index, tensor in enumerate(weights, len(data)):
-                self._put(tensor.data_ptr(), spots_of.get(index, ()))
+            _place(weights, self._inputs[len(data) :])
             self._weights = weights
-        for step, spots in self._links.ends.items():
-            self._put(made[step].data_ptr(), spots)
+        _place(made, self._ends)
         if self._working:
             pointer = workspace(self._scratchpad)
             for arguments in self._working:
@@ -247,9 +253,16 @@ class _Frame:
             if status:
                 check("primitive_execute", status)
 
-    def _put(self, pointer: int, spots: Sequence[tuple[int, int]]) -> None:
-        for step, position in spots:
-            self._arguments[step].put(position, pointer)
+    def _puts(self, spots: Iterable[Spot]) -> Sequence[_Put]:
+        return [(self._arguments[step].put, position) for step, position in spots]
+
+
+def _place(tensors: Sequence[torch.Tensor], puts: Sequence[Sequence[_Put]]) -> None:
+    """Say where tensors lie, each to all who use it."""
+    for tensor, places in zip(tensors, puts, strict=False):
+        pointer = tensor.data_ptr()
+        for put, position in places:
+            put(position, pointer)
 
 
 def _form(tensor: torch.Tensor) -> Form:

@@ -24,8 +24,9 @@ def pack_recurrent(
 ) -> tuple[Any, Any, Tensor]:
     """The weights of one direction, the one numbered `side`, as `Recurrent` wants them."""
     gates = LSTM_GATES if kind == "LSTM" else tuple(range(onednn.RECURRENCES[kind].gates))
-    matrices = [_in_order(weight[side], gates) for weight in (w, r)]
-    packed = onednn.pack_recurrent(*matrices, kind, like_shape, goes_backward(direction, side))
+    of_inputs, of_states = (_in_order(weight[side], gates) for weight in (w, r))
+    goes_back = goes_backward(direction, side)
+    packed = onednn.pack_recurrent(of_inputs, of_states, kind, like_shape, goes_back)
     rows = r.shape[-2]
     return *packed, _bias(kind, r.new_zeros(2 * rows) if b is None else b[side], gates)
 
@@ -77,8 +78,8 @@ def pack_lstm(
     """The weights of one direction, the one numbered `side`, as `LSTM` wants them."""
     rows = r.shape[-2]
     b_w, b_r = [r.new_zeros(rows)] * 2 if b is None else b[side].split(rows)
-    matrices = [_in_order(weight[side], LSTM_GATES) for weight in (w, r)]
-    packed_w, packed_r = native.pack_lstm(*matrices, goes_backward(direction, side))
+    of_inputs, of_states = (_in_order(weight[side], LSTM_GATES) for weight in (w, r))
+    packed_w, packed_r = native.pack_lstm(of_inputs, of_states, goes_backward(direction, side))
     return packed_w, packed_r, _in_order(b_w, LSTM_GATES), _in_order(b_r, LSTM_GATES)
 
 
@@ -91,7 +92,7 @@ def _in_order(tensor: Tensor, gates: Ints) -> Tensor:
 def lstm(
     x: Tensor, initial_h: Tensor | None, initial_c: Tensor | None, *weights: Any, direction: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """ONNX's LSTM in torch's copy of oneDNN, on the four weights of `PackLSTM` for each direction."""
+    """ONNX's LSTM by torch; for each direction, there are the four weights of `PackLSTM`."""
     sides = [weights[start : start + 4] for start in range(0, len(weights), 4)]
     shape = len(sides), x.shape[1], len(weights[2]) // 4
     h, c = (x.new_zeros(shape) if s is None else s for s in (initial_h, initial_c))

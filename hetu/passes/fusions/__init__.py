@@ -67,7 +67,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
     (
         image_rows, linear, linear_bias, linear_activation, linear_plus, trained_linear,
         single_pixel, convolution, trained_convolution, transposed_convolution,
-        convolution_activation, convolution_plus,
-        lone_batch_norm, batch_norm_activation, pool, global_average, recurrent, trained_clip, select,
+        convolution_activation, convolution_plus, lone_batch_norm, batch_norm_activation, pool,
+        global_average, recurrent, trained_clip, select,
     ),
 )  # fmt: skip
