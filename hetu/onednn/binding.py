@@ -15,7 +15,7 @@ import torch
 
 FILE = "libdnnl.so.3"
 
-F32 = 3
+NO_TYPE, F32 = 0, 3
 ANY_ORDER, BLOCKS_OF_16 = 1, 78
 TRAINING, INFERENCE = 64, 96
 DIRECT_CONVOLUTION, WINOGRAD_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0x2, 0xA
@@ -24,8 +24,10 @@ SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
 SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
 STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
 ADDED = 1 << 15 | OTHER
+DEPTHWISE = 1 << 14
 ARGUMENT_DESCRIPTOR = 255
 ADD = 0x1FFF0
+IMPLEMENTATION = 8
 STRIDES, INNER_COUNT, INNER_SIZES, INNER_AXES = 14, 263, 264, 265
 
 MAX_RANK = 12
@@ -59,11 +61,13 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "post_ops_destroy": (c_void_p,),
     "post_ops_append_eltwise": (c_void_p, c_int, c_float, c_float),
     "post_ops_append_binary": (c_void_p, c_int, c_void_p),
+    "post_ops_append_dw": (c_void_p, c_int, c_int, c_int, c_int64, c_int64, c_int64),
     "primitive_attr_create": (_NEW,),
     "primitive_attr_destroy": (c_void_p,),
     "primitive_attr_set_post_ops": (c_void_p, c_void_p),
     "primitive_attr_set_scratchpad_mode": (c_void_p, c_int),
     "primitive_desc_destroy": (c_void_p,),
+    "primitive_desc_query": (c_void_p, c_int, c_int, c_void_p),
     "primitive_create": (_NEW, c_void_p),
     "primitive_destroy": (c_void_p,),
     "primitive_execute": (c_void_p, c_void_p, c_int, c_void_p),

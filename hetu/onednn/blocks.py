@@ -20,7 +20,7 @@ from hetu.onednn.common import (
     present,
     reorder,
 )
-from hetu.onednn.elementwise import activation_of, sum_of
+from hetu.onednn.elementwise import activated, sum_of
 from hetu.onednn.primitive import Description, Order, Primitive, strided, tagged
 
 BLOCK = 16
@@ -92,4 +92,4 @@ def _sum(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primiti
 
 @lru_cache(MOST)
 def _activation(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    return makes_blocks(activation_of(in_blocks(shape), activation, numbers), [c.SOURCE], shape)
+    return makes_blocks(activated(in_blocks(shape), activation, numbers), [c.SOURCE], shape)

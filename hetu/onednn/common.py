@@ -10,7 +10,15 @@ import torch
 from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.binding import LIBRARY, Library
-from hetu.onednn.primitive import RECORDING, After, Description, Order, Primitive, strided
+from hetu.onednn.primitive import (
+    RECORDING,
+    Activation,
+    After,
+    Description,
+    Order,
+    Primitive,
+    strided,
+)
 
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
@@ -21,7 +29,7 @@ MOST = 4096
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 """The layout in which the channels lie side by side, by rank."""
 
-_ALGORITHMS: dict[str, tuple[int, float, float]] = {
+_ALGORITHMS: dict[str, Activation] = {
     "LeakyRelu": (0x20, 0, 0),
     "Relu": (0x20, 0, 0),
     "Tanh": (0x21, 0, 0),
@@ -122,11 +130,16 @@ def contiguous_strides(shape: Ints) -> Ints:
 
 def after(added: Order | None, activation: str, numbers: Floats) -> After:
     """What adds a tensor, if there is one, and computes an activation, if it is not empty."""
+    return After(added, activation_of(activation, numbers))
+
+
+def activation_of(activation: str, numbers: Floats) -> Activation | None:
+    """The algorithm of an activation; None where it is empty."""
     if not activation:
-        return After(added)
+        return None
     algorithm, *usual = _ALGORITHMS[activation]
     first, second = (*numbers, *usual[len(numbers) :])
-    return After(added, (algorithm, first, second))
+    return algorithm, first, second
 
 
 def roles(bias: Ints | None, other: Ints | None) -> Sequence[int]:

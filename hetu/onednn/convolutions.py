@@ -21,7 +21,7 @@ from hetu.onednn.common import (
     roles,
     shape_of,
 )
-from hetu.onednn.elementwise import activation_of, per_channel, sum_of
+from hetu.onednn.elementwise import activated, per_channel, sum_of
 from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
 
 Geometry = tuple[Ints, Ints | None, Ints, Ints, int]
@@ -103,7 +103,7 @@ def _plus(shape: Ints, is_bias: bool, activation: str, numbers: Floats, threads:
 
 @lru_cache(MOST)
 def _activated(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    description = activation_of(_channels_last(shape), activation, numbers)
+    description = activated(_channels_last(shape), activation, numbers)
     return Primitive(description, [c.SOURCE], shape, channels_last_strides(shape))
 
 

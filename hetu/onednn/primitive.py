@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, addressof, byref, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, addressof, byref, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -68,15 +68,28 @@ def any_order(library: Library, shape: Shape) -> Order:
     return tagged(library, shape, c.ANY_ORDER)
 
 
+Activation = tuple[int, float, float]
+"""One of the library's algorithms with its two numbers."""
+
+
+class Depthwise(NamedTuple):
+    """A convolution of each channel with windows of 3 x 3, padded by 1, and what follows it."""
+
+    stride: int
+    has_bias: bool
+    activation: Activation | None
+
+
 @dataclass(frozen=True, slots=True)
 class After:
     """What a primitive does to its result: adds a tensor of this order, then an activation.
 
-    `activation` is one of the library's algorithms with its two numbers.
+    Then it may convolve each channel.
     """
 
     added: Order | None = None
-    activation: tuple[int, float, float] | None = None
+    activation: Activation | None = None
+    depthwise: Depthwise | None = None
 
     def attributes(self, library: Library) -> c_void_p:
         """A primitive's attributes, which whoever asks for them destroys."""
@@ -87,6 +100,12 @@ class After:
             library.call("post_ops_append_binary", operations, c.ADD, self.added.handle)
         if self.activation is not None:
             library.call("post_ops_append_eltwise", operations, *self.activation)
+        if self.depthwise is not None:
+            stride, has_bias, activation = self.depthwise
+            types = c.F32, c.F32 if has_bias else c.NO_TYPE, c.F32
+            library.call("post_ops_append_dw", operations, *types, 3, stride, 1)
+            if activation is not None:
+                library.call("post_ops_append_eltwise", operations, *activation)
         library.call("primitive_attr_set_post_ops", made, operations)
         library.call("post_ops_destroy", operations)
         return made
@@ -104,6 +123,14 @@ class Description:
         finally:
             library.call("primitive_attr_destroy", attributes)
         weakref.finalize(self, library.call, "primitive_desc_destroy", self.handle)
+
+    @property
+    def implementation(self) -> str:
+        """What the library calls its way to compute it."""
+        name = c_char_p()
+        field = c.IMPLEMENTATION
+        self.library.call("primitive_desc_query", self.handle, field, 0, byref(name))
+        return (name.value or b"").decode()
 
     @property
     def scratchpad(self) -> int:

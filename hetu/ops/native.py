@@ -328,6 +328,8 @@ def convolution(
 pool = onednn.pool
 channels_last = onednn.channels_last
 suits_winograd = onednn.suits_winograd
+suits_depthwise = onednn.suits_depthwise
+Pair = onednn.Pair
 BLOCK = onednn.BLOCK
 
 

@@ -4,11 +4,12 @@ They work on images in blocks of channels. Between them images stay so: pools, s
 concatenations work on blocks, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
+from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.native import BLOCK, suits_winograd
 from hetu.passes.build import make, make_fused, output_of
+from hetu.passes.convolutions import activation_of, packing_of
 from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.prune import prune
@@ -29,7 +30,7 @@ def blocks(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
 
 
 def _suits(node: Node, facts: Facts) -> bool:
-    packing = _packing(node)
+    packing = packing_of(node)
     if packing is None:
         return False
     shape, weight = facts.shape(node.inputs[0]), facts.shape(packing.inputs[0])
@@ -40,12 +41,6 @@ def _suits(node: Node, facts: Facts) -> bool:
     if set(windows) != {1} or node.attributes["group"].value != 1 or min(pads) < 0:
         return False
     return suits_winograd(shape, weight[0], pads)
-
-
-def _packing(node: Node) -> Node | None:
-    """What packs the weight of a fused convolution."""
-    weight = node.inputs[1] if is_fused(node, "Conv") else None
-    return weight.node if weight is not None and is_fused(weight.node, "PackConv") else None
 
 
 class _Walk:
@@ -105,12 +100,12 @@ class _Walk:
         return made
 
     def _winograd(self, node: Node) -> list[Node]:
-        packing = _packing(node)
+        packing = packing_of(node)
         image, _, bias, other = (*node.inputs, None, None)[:4]
         assert packing is not None and image is not None
         made: list[Node] = []
         x = self._to_blocks(image, made)
-        pads, activation = node.attributes["pads"], _activation(node)
+        pads, activation = node.attributes["pads"], activation_of(node)
         weight = self.values.optional(packing.inputs[0])
         like = {"pads": pads, "like_shape": self._facts.shape(image)}
         packed = make_fused("PackWinograd", [weight], None, like)
@@ -133,8 +128,3 @@ class _Walk:
             return False
         shapes = [self._facts.shape(value) for value in node.inputs]
         return all(shape is not None and shape[1] % BLOCK == 0 for shape in shapes)
-
-
-def _activation(node: Node) -> Mapping[str, Attribute]:
-    names = ("activation", "numbers")
-    return {name: node.attributes[name] for name in names if name in node.attributes}

@@ -12,8 +12,8 @@ from hetu.passes.groups import replace_groups
 from hetu.types import FLOAT32, TensorType
 
 _COMPUTED = (
-    "Conv", "ConvTranspose", "Winograd", "PlusActivation", "Linear", "LinearPlus", "Pool",
-    "ToBlocks", "FromBlocks", "ImageRows",
+    "Conv", "ConvTranspose", "Winograd", "PlusActivation", "PointwiseDepthwise", "Linear",
+    "LinearPlus", "Pool", "ToBlocks", "FromBlocks", "ImageRows",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hetu.ir import Graph, Value
 from hetu.ops.kinds import Context
 from hetu.ops.native import has_library
 from hetu.passes.blocks import blocks
+from hetu.passes.depthwise import depthwise
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note, fuse
 from hetu.passes.fusions import STAGES
@@ -88,7 +89,7 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
-            for join in (merge, parts, channels_last, blocks):
+            for join in (merge, parts, channels_last, depthwise, blocks):
                 graph, found = join(graph, facts)
                 notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)

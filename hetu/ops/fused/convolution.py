@@ -1,5 +1,6 @@
 """Convolutions on weights that are packed once, with what follows them in the same step."""
 
+from hetu import onednn
 from hetu.ops import native
 from hetu.ops.convolutions import trained_convolution
 from hetu.ops.kinds import Any, Floats, Ints, Tensor
@@ -94,3 +95,43 @@ def conv_transpose(
     geometry = (pads, output_padding, strides, dilations, group)
     y = native.convolution(_as_image(x), w, b, geometry, activation, None, numbers)
     return y.squeeze(2) if x.ndim == 3 else y
+
+
+@op("PackPointwiseDepthwise", domain=FUSED)
+def pack_pointwise_depthwise(
+    first: Tensor,
+    second: Tensor,
+    *,
+    like_shape: Ints,
+    biased: Ints,
+    stride: int,
+    activation: str = "",
+    numbers: Floats = (),
+    last_activation: str = "",
+    last_numbers: Floats = (),
+) -> tuple[Any, Any]:
+    """The weights of both convolutions, as `PointwiseDepthwise` with the same settings has them."""
+    activations = (activation, numbers), (last_activation, last_numbers)
+    pair = onednn.Pair(stride, (bool(biased[0]), bool(biased[1])), *activations)
+    return onednn.pack_depthwise(first, second, pair, like_shape)
+
+
+@op("PointwiseDepthwise", domain=FUSED)
+def pointwise_depthwise(
+    x: Tensor,
+    first: Any,
+    first_bias: Tensor | None,
+    second: Any,
+    second_bias: Tensor | None = None,
+    *,
+    stride: int,
+    activation: str = "",
+    numbers: Floats = (),
+    last_activation: str = "",
+    last_numbers: Floats = (),
+) -> Tensor:
+    """A convolution of single pixels, then one of each channel, each with its activation."""
+    biases = first_bias, second_bias
+    activations = (activation, numbers), (last_activation, last_numbers)
+    pair = onednn.Pair(stride, (biases[0] is not None, biases[1] is not None), *activations)
+    return onednn.pointwise_depthwise(x, (first, second), biases, pair)

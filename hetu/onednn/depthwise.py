@@ -1,0 +1,114 @@
+"""Convolutions of single pixels, with one of each channel by windows of 3 x 3 in the same step.
+
+What lies between the two, the largest tensor of networks that are built so, stays in the caches.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.binding import Dims
+from hetu.onednn.common import (
+    MOST,
+    Floats,
+    Ints,
+    Packed,
+    activation_of,
+    channels_last,
+    channels_last_strides,
+    contiguous,
+    packed,
+    present,
+)
+from hetu.onednn.primitive import (
+    After,
+    Depthwise,
+    Description,
+    Order,
+    Primitive,
+    any_order,
+    strided,
+)
+
+_APART = "ref"
+"""What the names of ways begin with that compute the two one after the other."""
+
+
+class Pair(NamedTuple):
+    """The stride of the second convolution; which have biases; activations, with their numbers."""
+
+    stride: int
+    biased: tuple[bool, bool]
+    first: tuple[str, Floats] = ("", ())
+    second: tuple[str, Floats] = ("", ())
+
+
+def suits_depthwise(shape: Ints, channels: int, pair: Pair) -> bool:
+    """Whether the library has a way for it on images of a shape, with so many channels between."""
+    if pair.biased == (False, True):  # where the library reads the first bias all the same
+        return False
+    weight = any_order(present(), (channels, shape[1], 1, 1))
+    try:
+        found = _describe(shape, weight, pair)
+    except RuntimeError:
+        return False
+    return not found.implementation.startswith(_APART)
+
+
+def pack_depthwise(
+    first: torch.Tensor, second: torch.Tensor, pair: Pair, shape: Ints
+) -> tuple[Packed, Packed]:
+    """Weights (channels, inputs, 1, 1) and (channels, 1, 3, 3) for `pointwise_depthwise`."""
+    orders = _orders(shape, len(first), pair, torch.get_num_threads())
+    return packed(first, orders[0]), packed(second.unsqueeze(1), orders[1])
+
+
+def pointwise_depthwise(
+    x: torch.Tensor, weights: Sequence[Packed], biases: Sequence[torch.Tensor | None], pair: Pair
+) -> torch.Tensor:
+    """Both convolutions, each with its activation; the channels of the result lie side by side."""
+    primitive = _pair(tuple(x.shape), weights[0].order, pair, torch.get_num_threads())
+    given = chain.from_iterable(zip(weights, biases, strict=True))
+    return primitive(channels_last(x), *(contiguous(t) for t in given if t is not None))
+
+
+@lru_cache(MOST)
+def _orders(shape: Ints, channels: int, pair: Pair, threads: int) -> tuple[Order, Order]:
+    """The orders of both weights."""
+    weight = any_order(present(), (channels, shape[1], 1, 1))
+    description = _describe(shape, weight, pair)
+    second = c.DEPTHWISE | c.WEIGHTS
+    return (
+        description.order(c.WEIGHTS, weight.shape),
+        description.order(second, (channels, 1, 1, 3, 3)),
+    )
+
+
+@lru_cache(MOST)
+def _pair(shape: Ints, weight: Order, pair: Pair, threads: int) -> Primitive:
+    n, _, *sizes = shape
+    result = (n, weight.shape[0], *((size - 1) // pair.stride + 1 for size in sizes))
+    description = _describe(shape, weight, pair)
+    roles = [c.SOURCE]
+    for step, has_bias in zip((0, c.DEPTHWISE), pair.biased, strict=True):
+        roles += [step | c.WEIGHTS, step | c.BIAS][: 1 + has_bias]
+    return Primitive(description, roles, result, channels_last_strides(result))
+
+
+def _describe(shape: Ints, weight: Order, pair: Pair) -> Description:
+    dnnl, channels = present(), weight.shape[0]
+    between = (shape[0], channels, *shape[2:])
+    first, second = activation_of(*pair.first), activation_of(*pair.second)
+    following = After(None, first, Depthwise(pair.stride, pair.biased[1], second))
+    orders = [strided(dnnl, s, channels_last_strides(s)) for s in (shape, between)]
+    bias = strided(dnnl, (channels,), (1,)) if pair.biased[0] else None
+    windows = (1, 1), (0, 0), (0, 0), (0, 0)
+    given = (
+        dnnl.engine, c.INFERENCE, c.DIRECT_CONVOLUTION, orders[0], weight, bias, orders[1],
+        *(Dims(*sizes) for sizes in windows),
+    )  # fmt: skip
+    return Description(dnnl, "convolution_forward", given, following)
