@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import hetu as ht
@@ -185,3 +186,16 @@ def test_weights_that_are_put_together_and_change() -> None:
         executor.run("train", feed_dict={x: tensors["x"]})
     assert not np.allclose(seen[0], seen[1])
     assert any(note.fusion == "recurrent" and not note.reason for note in executor.explain("infer"))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_small_layers_leave_the_number_of_threads(threads: int) -> None:
+    tensors = arrays("forward", 1)
+    proto = model("forward", ["x", "w", "r"], {name: tensors[name] for name in "wr"})
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        check(proto, {"x": tensors["x"]}, fuses=True)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

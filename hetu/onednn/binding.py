@@ -7,6 +7,7 @@ import ctypes
 import site
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import POINTER, byref, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ _FAILURES = {
     1: "out of memory", 2: "invalid arguments", 3: "unimplemented", 4: "last implementation",
     5: "runtime error", 6: "not required", 7: "invalid graph",
 }  # fmt: skip
-_THREADS = "omp_get_max_threads"
+_THREADS, _SET_THREADS = "omp_get_max_threads", "omp_set_num_threads"
 
 _NEW = POINTER(c_void_p)
 _WINDOWS = (
@@ -131,6 +132,7 @@ class Library:
         self._size_of = self._functions.dnnl_memory_desc_get_size
         self._size_of.argtypes = (c_void_p,)
         self._size_of.restype = c_size_t
+        self._set_threads = getattr(self._functions, _SET_THREADS)
         self.engine = self.make("engine_create", _CPU, 0)
         self.stream = self.make("stream_create", self.engine, _IN_ORDER)
 
@@ -155,6 +157,16 @@ class Library:
     def argument(self, primitive_descriptor: c_void_p, argument: int) -> int:
         """The descriptor of what a primitive takes or makes, which lives as long as its own."""
         return self._descriptor_of(primitive_descriptor, ARGUMENT_DESCRIPTOR, argument)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Where this thread computes alone, also what torch computes."""
+        before = torch.get_num_threads()
+        self._set_threads(1)
+        try:
+            yield
+        finally:
+            self._set_threads(before)
 
     def shares_threads(self) -> bool:
         """Whether it computes in torch's threads, and not in its own beside them."""

@@ -5,6 +5,7 @@ output of an LSTM.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -46,15 +47,19 @@ RECURRENCES = {
 
 _DIRECTIONS = {False: 1, True: 2}
 
+_SMALL = 1 << 16
+"""Steps of up to so many multiplications of states take one thread: to share them costs more."""
+
 
 def pack_recurrent(
     w: torch.Tensor, r: torch.Tensor, kind: str, shape: Ints, goes_back: bool
 ) -> tuple[Packed, Packed]:
     """Weights of inputs and states, (gates times hidden, ...), for sequences of a shape."""
-    description = _describe(kind, shape, r.shape[1], goes_back, torch.get_num_threads())
-    given = ((c.WEIGHTS, w), (c.STATE_WEIGHTS, r))
-    first, second = (_packed(description, kind, role, weight) for role, weight in given)
-    return first, second
+    hidden = r.shape[1]
+    with _threads(kind, shape[1], hidden):
+        description = _describe(kind, shape, hidden, goes_back, torch.get_num_threads())
+        of_inputs = _packed(description, kind, c.WEIGHTS, w)
+        return of_inputs, _packed(description, kind, c.STATE_WEIGHTS, r)
 
 
 def recurrent(
@@ -69,13 +74,21 @@ def recurrent(
 
     `bias` is (gates with a bias times hidden).
     """
-    threads, (batch, hidden) = torch.get_num_threads(), states[0].shape
+    batch, hidden = states[0].shape
     orders = tuple(weight.order for weight in weights)
-    primitive = _recurrent(kind, tuple(x.shape), hidden, goes_back, orders, threads)
-    y = torch.empty(primitive.shape, dtype=torch.float32)
+    given = (contiguous(x), *map(contiguous, states), *weights, contiguous(bias))
     last = [torch.empty((batch, hidden), dtype=torch.float32) for _ in states]
-    primitive.run(y, contiguous(x), *map(contiguous, states), *weights, contiguous(bias), *last)
+    with _threads(kind, batch, hidden):
+        threads = torch.get_num_threads()
+        primitive = _recurrent(kind, tuple(x.shape), hidden, goes_back, orders, threads)
+        y = torch.empty(primitive.shape, dtype=torch.float32)
+        primitive.run(y, *given, *last)
     return y, *last
+
+
+def _threads(kind: str, batch: int, hidden: int) -> AbstractContextManager[None]:
+    is_small = batch * RECURRENCES[kind].gates * hidden * hidden <= _SMALL
+    return present().one_thread() if is_small else nullcontext()
 
 
 @lru_cache(MOST)
