@@ -15,7 +15,7 @@ from tests.test_replay import Pair, graph_of
 from tests.test_replay import random as numbers
 
 SHAPE, CHANNELS = (8, 64, 14, 14), 384
-PAIR = onednn.Pair(1, (True, True))
+PAIR = onednn.DepthwisePair(1, (True, True))
 
 pytestmark = pytest.mark.skipif(
     not onednn.is_available() or not onednn.suits_depthwise(SHAPE, CHANNELS, PAIR),
@@ -35,7 +35,8 @@ def test_both_convolutions(shape: tuple[int, ...], stride: int, activation: str)
     for biased, is_last in product(product((True, False), repeat=2), (True, False)):
         if biased == (False, True):
             continue
-        pair = onednn.Pair(stride, biased, *((("", ()), follows) if is_last else (follows,)))
+        activations = (("", ()), follows) if is_last else (follows,)
+        pair = onednn.DepthwisePair(stride, biased, *activations)
         given = [bias if has else None for bias, has in zip(biases, biased, strict=True)]
         between = F.conv2d(x, first, given[0])
         between = between if is_last else function(between, *follows[1])
@@ -48,7 +49,7 @@ def test_both_convolutions(shape: tuple[int, ...], stride: int, activation: str)
 
 
 def test_what_the_library_computes_wrongly() -> None:
-    assert not onednn.suits_depthwise(SHAPE, CHANNELS, onednn.Pair(1, (False, True)))
+    assert not onednn.suits_depthwise(SHAPE, CHANNELS, onednn.DepthwisePair(1, (False, True)))
 
 
 def weights(channels: int = CHANNELS) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Winograd's convolutions: the numbers of plain ones, on images in blocks of channels."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -179,6 +180,25 @@ def test_another_number_of_threads() -> None:
     finally:
         torch.set_num_threads(before)
     assert winograds(pair) == 1
+
+
+def test_several_threads() -> None:
+    """Each has memory of its own to work with."""
+    pair, fresh = Pair(NETWORK), Pair(NETWORK)
+    images = [numbers(1, 3, 66, 64, seed=seed) for seed in range(8)]
+    wanted = [fresh.run(x) for x in images]
+    for x in images:
+        pair.run(x)
+
+    def compute(index: int) -> bool:
+        return all(
+            np.array_equal(one, other)
+            for _ in range(10)
+            for one, other in zip(pair.run(images[index]), wanted[index], strict=True)
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(compute, range(8)))
 
 
 def test_weights_that_change() -> None:

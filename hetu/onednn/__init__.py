@@ -8,7 +8,12 @@ from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
 from hetu.onednn.common import ACTIVATIONS, LAYOUTS, Packed, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
-from hetu.onednn.depthwise import Pair, pack_depthwise, pointwise_depthwise, suits_depthwise
+from hetu.onednn.depthwise import (
+    DepthwisePair,
+    pack_depthwise,
+    pointwise_depthwise,
+    suits_depthwise,
+)
 from hetu.onednn.pools import pool
 from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
@@ -23,12 +28,12 @@ from hetu.onednn.winograd import (
 )
 
 __all__ = [
-    "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "Geometry", "Packed", "Pair", "Replay",
-    "channels_last", "convolution", "from_blocks", "is_available", "linear", "pack_convolution",
-    "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row", "pack_winograd",
-    "plus_activation", "pointwise_depthwise", "pool", "recurrent", "stop_recording",
-    "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd", "winograd_convolution",
-    "winograd_gradient_w", "winograd_gradient_x",
+    "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
+    "Replay", "channels_last", "convolution", "from_blocks", "is_available", "linear",
+    "pack_convolution", "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row",
+    "pack_winograd", "plus_activation", "pointwise_depthwise", "pool", "recurrent",
+    "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd",
+    "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

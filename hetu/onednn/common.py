@@ -130,10 +130,10 @@ def contiguous_strides(shape: Ints) -> Ints:
 
 def after(added: Order | None, activation: str, numbers: Floats) -> After:
     """What adds a tensor, if there is one, and computes an activation, if it is not empty."""
-    return After(added, activation_of(activation, numbers))
+    return After(added, algorithm_of(activation, numbers))
 
 
-def activation_of(activation: str, numbers: Floats) -> Activation | None:
+def algorithm_of(activation: str, numbers: Floats) -> Activation | None:
     """The algorithm of an activation; None where it is empty."""
     if not activation:
         return None

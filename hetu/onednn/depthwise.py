@@ -17,7 +17,7 @@ from hetu.onednn.common import (
     Floats,
     Ints,
     Packed,
-    activation_of,
+    algorithm_of,
     channels_last,
     channels_last_strides,
     contiguous,
@@ -38,7 +38,7 @@ _APART = "ref"
 """What the names of ways begin with that compute the two one after the other."""
 
 
-class Pair(NamedTuple):
+class DepthwisePair(NamedTuple):
     """The stride of the second convolution; which have biases; activations, with their numbers."""
 
     stride: int
@@ -47,7 +47,7 @@ class Pair(NamedTuple):
     second: tuple[str, Floats] = ("", ())
 
 
-def suits_depthwise(shape: Ints, channels: int, pair: Pair) -> bool:
+def suits_depthwise(shape: Ints, channels: int, pair: DepthwisePair) -> bool:
     """Whether the library has a way for it on images of a shape, with so many channels between."""
     if pair.biased == (False, True):  # where the library reads the first bias all the same
         return False
@@ -60,7 +60,7 @@ def suits_depthwise(shape: Ints, channels: int, pair: Pair) -> bool:
 
 
 def pack_depthwise(
-    first: torch.Tensor, second: torch.Tensor, pair: Pair, shape: Ints
+    first: torch.Tensor, second: torch.Tensor, pair: DepthwisePair, shape: Ints
 ) -> tuple[Packed, Packed]:
     """Weights (channels, inputs, 1, 1) and (channels, 1, 3, 3) for `pointwise_depthwise`."""
     orders = _orders(shape, len(first), pair, torch.get_num_threads())
@@ -68,7 +68,10 @@ def pack_depthwise(
 
 
 def pointwise_depthwise(
-    x: torch.Tensor, weights: Sequence[Packed], biases: Sequence[torch.Tensor | None], pair: Pair
+    x: torch.Tensor,
+    weights: Sequence[Packed],
+    biases: Sequence[torch.Tensor | None],
+    pair: DepthwisePair,
 ) -> torch.Tensor:
     """Both convolutions, each with its activation; the channels of the result lie side by side."""
     primitive = _pair(tuple(x.shape), weights[0].order, pair, torch.get_num_threads())
@@ -77,7 +80,7 @@ def pointwise_depthwise(
 
 
 @lru_cache(MOST)
-def _orders(shape: Ints, channels: int, pair: Pair, threads: int) -> tuple[Order, Order]:
+def _orders(shape: Ints, channels: int, pair: DepthwisePair, threads: int) -> tuple[Order, Order]:
     """The orders of both weights."""
     weight = any_order(present(), (channels, shape[1], 1, 1))
     description = _describe(shape, weight, pair)
@@ -89,7 +92,7 @@ def _orders(shape: Ints, channels: int, pair: Pair, threads: int) -> tuple[Order
 
 
 @lru_cache(MOST)
-def _pair(shape: Ints, weight: Order, pair: Pair, threads: int) -> Primitive:
+def _pair(shape: Ints, weight: Order, pair: DepthwisePair, threads: int) -> Primitive:
     n, _, *sizes = shape
     result = (n, weight.shape[0], *((size - 1) // pair.stride + 1 for size in sizes))
     description = _describe(shape, weight, pair)
@@ -99,10 +102,10 @@ def _pair(shape: Ints, weight: Order, pair: Pair, threads: int) -> Primitive:
     return Primitive(description, roles, result, channels_last_strides(result))
 
 
-def _describe(shape: Ints, weight: Order, pair: Pair) -> Description:
+def _describe(shape: Ints, weight: Order, pair: DepthwisePair) -> Description:
     dnnl, channels = present(), weight.shape[0]
     between = (shape[0], channels, *shape[2:])
-    first, second = activation_of(*pair.first), activation_of(*pair.second)
+    first, second = algorithm_of(*pair.first), algorithm_of(*pair.second)
     following = After(None, first, Depthwise(pair.stride, pair.biased[1], second))
     orders = [strided(dnnl, s, channels_last_strides(s)) for s in (shape, between)]
     bias = strided(dnnl, (channels,), (1,)) if pair.biased[0] else None

@@ -1,7 +1,7 @@
 """Sums and activations of images, in any order in memory."""
 
 from hetu.onednn import binding as c
-from hetu.onednn.common import Floats, Ints, activation_of, after, present
+from hetu.onednn.common import Floats, Ints, after, algorithm_of, present
 from hetu.onednn.primitive import After, Description, Order, strided
 
 
@@ -15,7 +15,7 @@ def sum_of(order: Order, other: Order, activation: str, numbers: Floats) -> Desc
 def activated(order: Order, activation: str, numbers: Floats) -> Description:
     """`activation(x, *numbers)` of a tensor in an order."""
     dnnl = present()
-    algorithm = activation_of(activation, numbers)
+    algorithm = algorithm_of(activation, numbers)
     assert algorithm is not None, "there is nothing to compute"
     kind, first, second = algorithm
     given = (dnnl.engine, c.INFERENCE, kind, order, order, first, second)

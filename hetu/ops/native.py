@@ -329,7 +329,7 @@ pool = onednn.pool
 channels_last = onednn.channels_last
 suits_winograd = onednn.suits_winograd
 suits_depthwise = onednn.suits_depthwise
-Pair = onednn.Pair
+DepthwisePair = onednn.DepthwisePair
 BLOCK = onednn.BLOCK
 
 

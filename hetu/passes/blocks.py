@@ -7,6 +7,7 @@ concatenations work on blocks, too.
 from collections.abc import Sequence
 
 from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
+from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.native import BLOCK, suits_winograd
 from hetu.passes.build import make, make_fused, output_of
 from hetu.passes.convolutions import activation_of, packing_of
@@ -107,7 +108,7 @@ class _Walk:
         x = self._to_blocks(image, made)
         pads, activation = node.attributes["pads"], activation_of(node)
         weight = self.values.optional(packing.inputs[0])
-        like = {"pads": pads, "like_shape": self._facts.shape(image)}
+        like = {"pads": pads, LIKE_SHAPE: self._facts.shape(image)}
         packed = make_fused("PackWinograd", [weight], None, like)
         is_relu = "activation" in activation and activation["activation"].value == "Relu"
         in_step = activation if other is None and is_relu else {}

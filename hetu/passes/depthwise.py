@@ -9,7 +9,7 @@ from itertools import chain
 
 from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.fused.convolution import LIKE_SHAPE
-from hetu.ops.native import Pair, suits_depthwise
+from hetu.ops.native import DepthwisePair, suits_depthwise
 from hetu.passes.build import Given, make_fused, make_with
 from hetu.passes.convolutions import activation_of, packing_of
 from hetu.passes.facts import Facts
@@ -89,14 +89,14 @@ def _stride(node: Node) -> int:
     return node.attributes["strides"].value[0]
 
 
-def _pair(first: Node, second: Node) -> Pair:
+def _pair(first: Node, second: Node) -> DepthwisePair:
     activations = [
         (a["activation"].value, tuple(a["numbers"].value) if "numbers" in a else ())
         if (a := activation_of(node))
         else ("", ())
         for node in (first, second)
     ]
-    return Pair(_stride(second), _biased(first, second), *activations)
+    return DepthwisePair(_stride(second), _biased(first, second), *activations)
 
 
 def _biased(first: Node, second: Node) -> tuple[bool, bool]:

@@ -112,7 +112,7 @@ def pack_pointwise_depthwise(
 ) -> tuple[Any, Any]:
     """The weights of both convolutions, as `PointwiseDepthwise` with the same settings has them."""
     activations = (activation, numbers), (last_activation, last_numbers)
-    pair = onednn.Pair(stride, (bool(biased[0]), bool(biased[1])), *activations)
+    pair = onednn.DepthwisePair(stride, (bool(biased[0]), bool(biased[1])), *activations)
     return onednn.pack_depthwise(first, second, pair, like_shape)
 
 
@@ -132,6 +132,7 @@ def pointwise_depthwise(
 ) -> Tensor:
     """A convolution of single pixels, then one of each channel, each with its activation."""
     biases = first_bias, second_bias
+    biased = first_bias is not None, second_bias is not None
     activations = (activation, numbers), (last_activation, last_numbers)
-    pair = onednn.Pair(stride, (biases[0] is not None, biases[1] is not None), *activations)
+    pair = onednn.DepthwisePair(stride, biased, *activations)
     return onednn.pointwise_depthwise(x, (first, second), biases, pair)
