@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from hetu import onednn
 from tests.test_replay import Pair, graph_of, random
+
+pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
 
 WEIGHTS = {"w": random(6, 3, 3, 3), "rows": random(6 * 4 * 5, 7), "bias": random(7)}
 
