@@ -15,7 +15,7 @@ from hetu.passes.facts import Facts
 from hetu.passes.fusion import fuse
 from hetu.passes.fusions import STAGES
 from hetu.types import FLOAT32, TensorType
-from tests.test_replay import graph_of, random
+from tests.test_replay import Pair, graph_of, random
 
 CHANNELS = 5
 
@@ -70,7 +70,7 @@ def attributes_of(windows: dict[str, Any], rank: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("after_convolution", [True, False])
-@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("windows", WINDOWS)
 def test_maxima(windows: dict[str, Any], rank: int, after_convolution: bool) -> None:
     proto = model("MaxPool", rank, after_convolution, **attributes_of(windows, rank))
@@ -79,7 +79,7 @@ def test_maxima(windows: dict[str, Any], rank: int, after_convolution: bool) -> 
 
 
 @pytest.mark.parametrize("after_convolution", [True, False])
-@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("counts_padding", [0, 1])
 @pytest.mark.parametrize("windows", [w for w in WINDOWS if "ceil_mode" not in w])
 def test_averages(
@@ -91,7 +91,7 @@ def test_averages(
         assert check(proto, (2, CHANNELS, *(size,) * rank), "pool") == [""]
 
 
-@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("rank", [1, 2, 3])
 def test_averages_of_windows_that_reach_beyond_the_image(rank: int) -> None:
     given = attributes_of({"strides": 2, "ceil_mode": 1}, rank)
     proto = model("AveragePool", rank, True, **given)
@@ -110,6 +110,34 @@ def test_averages_of_whole_images(rank: int, after_convolution: bool) -> None:
             proto.graph.initializer.append(numpy_helper.from_array(axes, "axes"))
             proto.graph.node[-1].input.append("axes")
         assert check(proto, (2, CHANNELS, *(7,) * rank), "global average") == [""]
+
+
+@pytest.mark.parametrize("after_convolution", [True, False])
+def test_averages_of_whole_sequences(after_convolution: bool) -> None:
+    proto = model("GlobalAveragePool", 1, after_convolution)
+    assert check(proto, (2, CHANNELS, 7), "global average") == [""]
+
+
+def test_means_of_rows() -> None:
+    proto = model("ReduceMean", 1, True)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([2]), "axes"))
+    proto.graph.node[-1].input.append("axes")
+    assert check(proto, (2, CHANNELS, 7), "global average") == []
+
+
+def test_pools_between_convolutions_of_sequences() -> None:
+    """All of it is one recorded sequence."""
+    nodes = """a = Conv x w ! pads=[1, 1]
+    b = Relu a
+    c = MaxPool b ! kernel_shape=[2], strides=[2]
+    d = Conv c v
+    e = Unsqueeze d axes
+    y = ReduceMean e ! axes=[-2, -1]"""
+    proto = graph_of(nodes, ["y"], w=random(8, 3, 3), v=random(8, 8, 3), axes=np.int64([2]))
+    pair = Pair(proto)
+    for seed in range(5):
+        pair.check(random(2, 3, 20, seed=seed))
+    assert pair.replays == 1
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,14 @@ def _is_computed(node: Node, facts: Facts) -> bool:
     """Whether the library computes a node, or only another shape is seen in what it computed."""
     if node.domain == FUSED:
         return node.op_type in _COMPUTED
-    if not is_onnx(node, "Reshape", "Flatten", "Squeeze"):
+    if not is_onnx(node, "Reshape", "Flatten", "Squeeze", "Unsqueeze"):
         return False
     shape, result = facts.shape(node.inputs[0]), facts.shape(node.outputs[0])
     arguments = node.inputs[1:]
     if shape is None or len(shape) < 3 or not all(v is None or v.constant for v in arguments):
         return False
+    if node.op_type == "Unsqueeze":  # a sequence becomes an image
+        return result is not None
     return set(shape[2:]) == {1} and result == shape[:2]
 
 

@@ -7,4 +7,7 @@ from hetu.ops.registry import FUSED, op
 
 @op("Pool", domain=FUSED)
 def pool(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Tensor:
+    """The pool of images, as they are or in blocks; sequences are images of one row."""
+    if x.ndim == 3:
+        return native.pool(x.unsqueeze(2), kind, kernel, strides, pads).squeeze(2)
     return native.pool(x, kind, kernel, strides, pads)

@@ -1,4 +1,6 @@
-"""Pools of images, by oneDNN's library."""
+"""Pools of images, and of sequences as images of one row, by oneDNN's library."""
+
+from dataclasses import replace
 
 from hetu.ir import Node
 from hetu.ops import windows
@@ -15,8 +17,8 @@ def pool(node: Node, site: Site) -> Outcome:
     x, shape = node.inputs[0], site.facts.shape(node.inputs[0])
     if not is_onnx(node, "MaxPool", "AveragePool") or not site.facts.has_library or shape is None:
         return None
-    if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
-        return "only images of float32 gain from it"
+    if len(shape) not in (3, 4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
+        return "only images and sequences of float32 gain from it"
     if len(node.outputs) != 1:
         return "it says where its maxima lie"
     placed = _placed(node, shape)
@@ -27,9 +29,11 @@ def pool(node: Node, site: Site) -> Outcome:
     kind = _kind(node, placed)
     if kind == "average with padding" and any(a > b for a, b in zip(end, placed.end, strict=True)):
         return "some of its windows reach beyond the padding"
+    placed = replace(placed, end=end)
+    placed = placed.as_rows() if placed.rank == 1 else placed
     given = {
         "kind": kind, "kernel": placed.kernel, "strides": placed.strides,
-        "pads": (*placed.begin, *end),
+        "pads": (*placed.begin, *placed.end),
     }  # fmt: skip
     return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
 
@@ -45,12 +49,14 @@ def global_average(node: Node, site: Site) -> Outcome:
         or shape is None
     ):
         return None
-    if len(shape) not in (4, 5) or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
+    fewest = 3 if node.op_type == "GlobalAveragePool" else 4  # other means of rows stay
+    if not fewest <= len(shape) <= 5 or site.facts.dtype(x) is not FLOAT32 or 0 in shape:
         return None
     ones, result = (1,) * (len(shape) - 2), site.facts.shape(node.outputs[0])
     if result != (*shape[:2], *ones):
         return None
-    given = {"kind": "average", "kernel": shape[2:], "strides": ones, "pads": (0, 0) * len(ones)}
+    sizes, steps = ((1, *shape[2:]), (1, 1)) if len(shape) == 3 else (shape[2:], ones)
+    given = {"kind": "average", "kernel": sizes, "strides": steps, "pads": (0, 0) * len(steps)}
     return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
 
 
