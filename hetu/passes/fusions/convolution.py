@@ -89,11 +89,11 @@ def trained_convolution(node: Node, site: Site) -> Outcome:
     if {*placed.strides, *placed.dilations} != {1} or min(pads) < 0 or shape[1] != kernel[1]:
         return None
     if site.facts.dtype(weight) is not FLOAT32 or site.facts.dtype(x) is not FLOAT32:
-        return f"the weight is {site.facts.dtype(weight)}"
+        return "it does not compute in float32"
     if site.facts.derivatives > 1:
         return "it is differentiated twice"
     if not suits_winograd(shape, kernel[0], pads, trains=True):
-        return "oneDNN is no faster on this processor"
+        return "its channels or pixels are too few, or the processor has no fast way for it"
     fresh = make_fused("TrainedConv", [x, weight, bias], node.outputs[0], {"pads": pads})
     return replaced(node, fresh)
 

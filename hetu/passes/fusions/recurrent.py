@@ -12,15 +12,13 @@ _PLAIN = {"clip": None, "input_forget": 0, "layout": 0}
 """Attributes as the kernels have them."""
 
 _CELLS = {
-    ("RNN", "tanh"): "RNN Tanh",
-    ("RNN", "relu"): "RNN Relu",
-    ("GRU", "sigmoid", "tanh"): "GRU",
-    ("LSTM", "sigmoid", "tanh", "tanh"): "LSTM",
+    "RNN": {("tanh",): "RNN Tanh", ("relu",): "RNN Relu"},
+    "GRU": {("sigmoid", "tanh"): "GRU"},
+    "LSTM": {("sigmoid", "tanh", "tanh"): "LSTM"},
 }
-"""The kinds of layers that are packed, by operator and activations."""
+"""The kinds of layers that are packed, by operator and activations, the usual ones first."""
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-_USUAL = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 
 
 @fusion("LSTM", "GRU", "RNN", inference_only=True)
@@ -71,12 +69,13 @@ def _kind(node: Node) -> str | None:
     """The kind of layer for the kernels; None where they have none such."""
     if any(argument(node, name) not in (wanted, None) for name, wanted in _PLAIN.items()):
         return None
-    usual = _USUAL[node.op_type] * _sides(node)
-    names = [name.lower() for name in argument(node, "activations") or usual]
-    one = names[: len(_USUAL[node.op_type])]
-    if names != one * _sides(node):
+    cells, sides = _CELLS[node.op_type], _sides(node)
+    usual = next(iter(cells))
+    names = tuple(name.lower() for name in argument(node, "activations") or usual * sides)
+    one = names[: len(usual)]
+    if names != one * sides:
         return None
-    kind = _CELLS.get((node.op_type, *one))
+    kind = cells.get(one)
     return "GRU reset after" if kind == "GRU" and argument(node, "linear_before_reset") else kind
 
 
