@@ -1,5 +1,6 @@
 """Pools of images by oneDNN's library: ONNX Runtime's results."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -187,3 +188,40 @@ def test_pools_where_the_library_does_not_compute(has_library: bool) -> None:
     assert [node.op_type for node in fused.nodes] == [
         "Pool" if has_library else "GlobalAveragePool"
     ]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("counts_padding", [0, 1])
+@pytest.mark.parametrize("windows", [w for w in WINDOWS if "ceil_mode" not in w])
+def test_gradients_of_averages(windows: dict[str, Any], counts_padding: int, rank: int) -> None:
+    """With and without passes, of images in either order."""
+    given = attributes_of(windows, rank) | {"count_include_pad": counts_padding}
+    feeds, results = {"x": random(2, CHANNELS, *(9,) * rank)}, []
+    for after_convolution, optimize in product((False, True), repeat=2):
+        (y,) = ht.onnx.load_onnx(
+            model("AveragePool", rank, after_convolution, **given)
+        ).outputs.values()
+        (x,) = graph_of_values([y]).inputs
+        gradients = ht.gradients(ht.op.ReduceSum(y * y * y, keepdims=False), [x])
+        executor = ht.Executor([y, *gradients], optimize=optimize)
+        results.append(executor.run(feed_dict=feeds, convert_to_numpy_ret_vals=True))
+        notes = [n.reason for n in executor.explain() if n.fusion == "trained average"]
+        assert notes == ([""] if optimize else [])
+    for plain, fused in (results[:2], results[2:]):
+        for one, other in zip(plain, fused, strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_averages_that_are_differentiated_twice() -> None:
+    (y,) = ht.onnx.load_onnx(model("AveragePool", 2, False, kernel_shape=[2, 2])).outputs.values()
+    (x,) = graph_of_values([y]).inputs
+    (first,) = ht.gradients(ht.op.ReduceSum(y * y * y, keepdims=False), [x])
+    (second,) = ht.gradients(ht.op.ReduceSum(first * first, keepdims=False), [x])
+    feeds = {"x": random(2, CHANNELS, 5, 6)}
+    results = [
+        ht.Executor([second], optimize=optimize).run(
+            feed_dict=feeds, convert_to_numpy_ret_vals=True
+        )[0]
+        for optimize in (True, False)
+    ]
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)

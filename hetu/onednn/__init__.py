@@ -14,7 +14,7 @@ from hetu.onednn.depthwise import (
     pointwise_depthwise,
     suits_depthwise,
 )
-from hetu.onednn.pools import pool
+from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
 from hetu.onednn.replay import Replay
@@ -29,8 +29,8 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
-    "Replay", "channels_last", "convolution", "from_blocks", "is_available", "linear",
-    "pack_convolution", "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row",
+    "Replay", "average_gradient", "channels_last", "convolution", "from_blocks", "is_available",
+    "linear", "pack_convolution", "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row",
     "pack_winograd", "plus_activation", "pointwise_depthwise", "pool", "recurrent",
     "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd",
     "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",

@@ -88,6 +88,9 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pooling_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p,
     ),
+    "pooling_backward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p, c_void_p,
+    ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,
     "vanilla_rnn_forward_primitive_desc_create": (

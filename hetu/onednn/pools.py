@@ -1,7 +1,8 @@
 """Maxima and averages of windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -36,6 +37,35 @@ def pool(x: torch.Tensor, kind: str, kernel: Ints, strides: Ints, pads: Ints) ->
     return primitive(x if channels_last else contiguous(x))
 
 
+def average_gradient(
+    gradient: torch.Tensor, shape: Ints, kind: str, kernel: Ints, strides: Ints, pads: Ints
+) -> torch.Tensor:
+    """The gradient of images of a shape, from that of their averages, in its order."""
+    threads = torch.get_num_threads()
+    channels_last = gradient.is_contiguous(memory_format=LAYOUTS[gradient.ndim])
+    primitive = _gradient(shape, channels_last, kind, kernel, strides, pads, threads)
+    return primitive(gradient if channels_last else contiguous(gradient))
+
+
+@lru_cache(MOST)
+def _gradient(
+    shape: Ints,
+    channels_last: bool,
+    kind: str,
+    kernel: Ints,
+    strides: Ints,
+    pads: Ints,
+    threads: int,
+) -> Primitive:
+    orders, strides_of = _orders(shape, channels_last, kernel, strides, pads)
+    forward = _describe(orders, kind, kernel, strides, pads)
+    windows = _windows(kernel, strides, pads)
+    given = (present().engine, _ALGORITHMS[kind], *orders, *windows, forward)
+    description = Description(present(), "pooling_backward", given, After())
+    roles = (c.RESULT_GRADIENT,)
+    return Primitive(description, roles, shape, strides_of(shape), c.SOURCE_GRADIENT)
+
+
 @lru_cache(MOST)
 def _blocks(
     shape: Ints, kind: str, kernel: Ints, strides: Ints, pads: Ints, threads: int
@@ -57,23 +87,32 @@ def _pool(
     threads: int,
 ) -> Primitive:
     """The primitive for tensors of these shapes."""
-    result = _result(shape, kernel, strides, pads)
-    strides_of = channels_last_strides if channels_last else contiguous_strides
-    orders = [strided(present(), shape, strides_of(shape)) for shape in (shape, result)]
+    orders, strides_of = _orders(shape, channels_last, kernel, strides, pads)
+    result = orders[1].shape
     description = _describe(orders, kind, kernel, strides, pads)
     return Primitive(description, (c.SOURCE,), result, strides_of(result))
+
+
+def _orders(
+    shape: Ints, channels_last: bool, kernel: Ints, strides: Ints, pads: Ints
+) -> tuple[list[Order], Callable[[Ints], Ints]]:
+    """The orders of images of a shape and of their pool, and what gives strides in them."""
+    result = _result(shape, kernel, strides, pads)
+    strides_of = channels_last_strides if channels_last else contiguous_strides
+    return [strided(present(), each, strides_of(each)) for each in (shape, result)], strides_of
 
 
 def _describe(
     orders: Sequence[Order], kind: str, kernel: Ints, strides: Ints, pads: Ints
 ) -> Description:
-    begin, end = pads[: len(kernel)], pads[len(kernel) :]
-    windows = strides, kernel, (0,) * len(kernel), begin, end
-    given = (
-        present().engine, c.INFERENCE, _ALGORITHMS[kind], *orders,
-        *(Dims(*sizes) for sizes in windows),
-    )  # fmt: skip
+    windows = _windows(kernel, strides, pads)
+    given = (present().engine, c.INFERENCE, _ALGORITHMS[kind], *orders, *windows)
     return Description(present(), "pooling_forward", given, After())
+
+
+def _windows(kernel: Ints, strides: Ints, pads: Ints) -> list[Any]:
+    begin, end = pads[: len(kernel)], pads[len(kernel) :]
+    return [Dims(*sizes) for sizes in (strides, kernel, (0,) * len(kernel), begin, end)]
 
 
 def _result(shape: Ints, kernel: Ints, strides: Ints, pads: Ints) -> Ints:

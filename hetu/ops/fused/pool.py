@@ -2,6 +2,7 @@
 
 from hetu.ops import native
 from hetu.ops.kinds import Ints, Tensor
+from hetu.ops.pools import trained_average
 from hetu.ops.registry import FUSED, op
 
 
@@ -11,3 +12,11 @@ def pool(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Te
     if x.ndim == 3:
         return native.pool(x.unsqueeze(2), kind, kernel, strides, pads).squeeze(2)
     return native.pool(x, kind, kernel, strides, pads)
+
+
+@op("TrainedAverage", domain=FUSED)
+def trained_pool(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Tensor:
+    """The averages of images; sequences are images of one row."""
+    if x.ndim == 3:
+        return trained_average(x.unsqueeze(2), kind, kernel, strides, pads).squeeze(2)
+    return trained_average(x, kind, kernel, strides, pads)

@@ -49,7 +49,7 @@ from hetu.passes.fusions.norms import (
     shifted_layer_norm,
 )
 from hetu.passes.fusions.pad import pad
-from hetu.passes.fusions.pool import global_average, pool
+from hetu.passes.fusions.pool import global_average, pool, trained_average
 from hetu.passes.fusions.recurrent import recurrent
 from hetu.passes.fusions.reorder import reordered
 from hetu.passes.fusions.select import select
@@ -68,6 +68,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         image_rows, linear, linear_bias, linear_activation, linear_plus, trained_linear,
         single_pixel, convolution, trained_convolution, transposed_convolution,
         convolution_activation, convolution_plus, lone_batch_norm, batch_norm_activation, pool,
-        global_average, recurrent, trained_clip, select,
+        trained_average, global_average, recurrent, trained_clip, select,
     ),
 )  # fmt: skip

@@ -14,6 +14,18 @@ from hetu.types import FLOAT32
 @fusion("MaxPool", "AveragePool", inference_only=True)
 def pool(node: Node, site: Site) -> Outcome:
     """A pool of images of known sizes."""
+    return _pooled(node, site, "Pool")
+
+
+@fusion("AveragePool")
+def trained_average(node: Node, site: Site) -> Outcome:
+    """Averages that train."""
+    if site.facts.is_inference or site.facts.derivatives > 1:
+        return None
+    return _pooled(node, site, "TrainedAverage")
+
+
+def _pooled(node: Node, site: Site, op_type: str) -> Outcome:
     x, shape = node.inputs[0], site.facts.shape(node.inputs[0])
     if not is_onnx(node, "MaxPool", "AveragePool") or not site.facts.has_library or shape is None:
         return None
@@ -35,7 +47,7 @@ def pool(node: Node, site: Site) -> Outcome:
         "kind": kind, "kernel": placed.kernel, "strides": placed.strides,
         "pads": (*placed.begin, *placed.end),
     }  # fmt: skip
-    return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
+    return replaced(node, make_fused(op_type, [x], node.outputs[0], given))
 
 
 @fusion("GlobalAveragePool", "ReduceMean", inference_only=True)
