@@ -196,3 +196,15 @@ def test_rows_that_are_put_together_for_a_product(
         pair.check(random(*shape, seed=seed))
     notes = [note.fusion for note in pair.executor.explain() if not note.reason]
     assert notes.count("flattened") == 2 and "linear plus" in notes
+
+
+@pytest.mark.parametrize("view", ["Unsqueeze x first", "Unsqueeze x second", "Squeeze x third"])
+def test_views_of_what_is_computed_elsewhere(view: str) -> None:
+    """They are no part of the sequence beside them, which runs as one all the same."""
+    nodes = f"u = {view}\na = MatMul x w\nb = MatMul a w\ny = Tanh u"
+    axes = {"first": np.int64([1]), "second": np.int64([-1]), "third": np.int64([2])}
+    pair = Pair(graph_of(nodes, ["y", "b"], w=random(1, 1), **axes))
+    for seed in range(RUNS):
+        pair.check(random(2, 3, 1, seed=seed))
+    (body,) = (part for part in pair.executor.source().split("\n\n") if "def body" in part)
+    assert pair.replays == 1 and "squeeze" not in body

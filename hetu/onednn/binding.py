@@ -6,7 +6,7 @@ The names and numbers are those of its C interface (`dnnl_types.h`, version 3).
 import ctypes
 import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
@@ -33,6 +33,12 @@ STRIDES, INNER_COUNT, INNER_SIZES, INNER_AXES = 14, 263, 264, 265
 
 MAX_RANK = 12
 Dims = c_int64 * MAX_RANK
+
+
+def dims(*lists: Sequence[int]) -> list[Any]:
+    """Lists of sizes as the library takes them."""
+    return [Dims(*sizes) for sizes in lists]
+
 
 _CPU, _IN_ORDER = 1, 1
 _FAILURES = {

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 
 from hetu.onednn import binding as c
-from hetu.onednn.binding import Dims
+from hetu.onednn.binding import dims
 from hetu.onednn.common import (
     MOST,
     Floats,
@@ -148,7 +148,7 @@ def _describe(
     orders = _channels_last(shape), weight, bias, _channels_last(result)
     windows = strides, tuple(d - 1 for d in dilations), begin, end
     kind, algorithm = _KINDS[extra is not None]
-    given = (dnnl.engine, c.INFERENCE, algorithm, *orders, *(Dims(*sizes) for sizes in windows))
+    given = (dnnl.engine, c.INFERENCE, algorithm, *orders, *dims(*windows))
     return Description(dnnl, kind, given, following)
 
 

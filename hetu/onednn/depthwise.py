@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from hetu.onednn import binding as c
-from hetu.onednn.binding import Dims
+from hetu.onednn.binding import dims
 from hetu.onednn.common import (
     MOST,
     Floats,
@@ -51,9 +51,8 @@ def suits_depthwise(shape: Ints, channels: int, pair: DepthwisePair) -> bool:
     """Whether the library has a way for it on images of a shape, with so many channels between."""
     if pair.biased == (False, True):  # where the library reads the first bias all the same
         return False
-    weight = any_order(present(), (channels, shape[1], 1, 1))
     try:
-        found = _describe(shape, weight, pair)
+        found = _packing(shape, channels, pair, torch.get_num_threads())
     except RuntimeError:
         return False
     return not found.implementation.startswith(_APART)
@@ -82,12 +81,10 @@ def pointwise_depthwise(
 @lru_cache(MOST)
 def _orders(shape: Ints, channels: int, pair: DepthwisePair, threads: int) -> tuple[Order, Order]:
     """The orders of both weights."""
-    weight = any_order(present(), (channels, shape[1], 1, 1))
-    description = _describe(shape, weight, pair)
-    second = c.DEPTHWISE | c.WEIGHTS
+    description = _packing(shape, channels, pair, threads)
     return (
-        description.order(c.WEIGHTS, weight.shape),
-        description.order(second, (channels, 1, 1, 3, 3)),
+        description.order(c.WEIGHTS, (channels, shape[1], 1, 1)),
+        description.order(c.DEPTHWISE | c.WEIGHTS, (channels, 1, 1, 3, 3)),
     )
 
 
@@ -102,6 +99,12 @@ def _pair(shape: Ints, weight: Order, pair: DepthwisePair, threads: int) -> Prim
     return Primitive(description, roles, result, channels_last_strides(result))
 
 
+@lru_cache(MOST)
+def _packing(shape: Ints, channels: int, pair: DepthwisePair, threads: int) -> Description:
+    """What is computed, on weights in the orders that are best."""
+    return _describe(shape, any_order(present(), (channels, shape[1], 1, 1)), pair)
+
+
 def _describe(shape: Ints, weight: Order, pair: DepthwisePair) -> Description:
     dnnl, channels = present(), weight.shape[0]
     between = (shape[0], channels, *shape[2:])
@@ -109,9 +112,8 @@ def _describe(shape: Ints, weight: Order, pair: DepthwisePair) -> Description:
     following = After(None, first, Depthwise(pair.stride, pair.biased[1], second))
     orders = [strided(dnnl, s, channels_last_strides(s)) for s in (shape, between)]
     bias = strided(dnnl, (channels,), (1,)) if pair.biased[0] else None
-    windows = (1, 1), (0, 0), (0, 0), (0, 0)
     given = (
         dnnl.engine, c.INFERENCE, c.DIRECT_CONVOLUTION, orders[0], weight, bias, orders[1],
-        *(Dims(*sizes) for sizes in windows),
+        *dims((1, 1), (0, 0), (0, 0), (0, 0)),
     )  # fmt: skip
     return Description(dnnl, "convolution_forward", given, following)

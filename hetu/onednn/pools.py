@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hetu.onednn import binding as c
-from hetu.onednn.binding import Dims
+from hetu.onednn.binding import dims
 from hetu.onednn.blocks import image_of, in_blocks, makes_blocks
 from hetu.onednn.common import (
     LAYOUTS,
@@ -112,7 +112,7 @@ def _describe(
 
 def _windows(kernel: Ints, strides: Ints, pads: Ints) -> list[Any]:
     begin, end = pads[: len(kernel)], pads[len(kernel) :]
-    return [Dims(*sizes) for sizes in (strides, kernel, (0,) * len(kernel), begin, end)]
+    return dims(strides, kernel, (0,) * len(kernel), begin, end)
 
 
 def _result(shape: Ints, kernel: Ints, strides: Ints, pads: Ints) -> Ints:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hetu.onednn import binding as c
-from hetu.onednn.binding import Dims
+from hetu.onednn.binding import dims
 from hetu.onednn.blocks import BLOCK, image_of, in_blocks, makes_blocks
 from hetu.onednn.common import (
     MOST,
@@ -197,7 +197,7 @@ def _weight(shape: Ints, outputs: int) -> Order:
 
 
 def _windows(pads: Ints) -> list[Any]:
-    return [Dims(*sizes) for sizes in ((1, 1), (0, 0), pads[:2], pads[2:])]
+    return dims((1, 1), (0, 0), pads[:2], pads[2:])
 
 
 def _result(shape: Ints, outputs: int, pads: Ints) -> Ints:

@@ -10,7 +10,7 @@ from itertools import chain
 from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.native import DepthwisePair, suits_depthwise
-from hetu.passes.build import Given, make_fused, make_with
+from hetu.passes.build import Given, make_fused, make_with, output_of
 from hetu.passes.convolutions import activation_of, packing_of
 from hetu.passes.facts import Facts
 from hetu.passes.fusion import Note
@@ -22,10 +22,16 @@ def depthwise(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     """The graph with one node for two where oneDNN's library has a way of its own for both."""
     if not (facts.is_inference and facts.has_library and facts.copies_weights):
         return graph, []
+    seconds = [node for node in graph.nodes if _fits(node, facts)]
+    if not seconds:
+        return graph, []
     uses = Counter(chain.from_iterable(map(dependencies, graph.nodes)))
     uses.update(value for value in graph.outputs if value is not None)
-    seconds = [node for node in graph.nodes if _fits(node, uses, facts)]
-    groups = [(second, first) for second in seconds if (first := _producer(second)) is not None]
+    groups = [
+        (second, first)
+        for second in seconds
+        if (first := _producer(second)) is not None and uses[output_of(first)] == 1
+    ]
     if not groups:
         return graph, []
 
@@ -41,12 +47,10 @@ def _producer(node: Node) -> Node | None:
     return x.node if x is not None else None
 
 
-def _fits(second: Node, uses: Counter[Value], facts: Facts) -> bool:
-    """Whether a node convolves each channel of what another has made of pixels, for it alone."""
-    between, first = second.inputs[:1], _producer(second)
-    if packing_of(second) is None or first is None or packing_of(first) is None:
-        return False
-    if any(value is None or uses[value] > 1 for value in between):
+def _fits(second: Node, facts: Facts) -> bool:
+    """Whether a node convolves each channel of what another has made of single pixels."""
+    first = _producer(second) if packing_of(second) is not None else None
+    if first is None or packing_of(first) is None:
         return False
     shape = facts.shape(first.inputs[0])
     weights = [_weight_shape(node, facts) for node in (first, second)]

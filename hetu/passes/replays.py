@@ -1,7 +1,6 @@
 """Puts nodes that oneDNN's library computes one after the other into one."""
 
 from collections.abc import Collection, Sequence
-from itertools import groupby
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
@@ -24,8 +23,7 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
     """
     if not facts.is_inference or not facts.has_library:
         return graph, []
-    runs = groupby(graph.nodes, lambda node: _is_computed(node, facts))
-    groups = [nodes for is_computed, run in runs if is_computed and len(nodes := list(run)) > 1]
+    groups = [nodes for nodes in _neighbours(graph.nodes, facts) if len(nodes) > 1]
     if not groups:
         return graph, []
     users = _users(graph)
@@ -49,6 +47,25 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
     return replace_groups(graph, groups, join), notes
 
 
+def _neighbours(nodes: Sequence[Node], facts: Facts) -> list[list[Node]]:
+    """Nodes in a row that the library computes, with other shapes of what it computed there.
+
+    Another shape of anything else would be a result that no primitive makes.
+    """
+    groups: list[list[Node]] = []
+    made: set[Value | None] = set()
+    for node in nodes:
+        is_view = _is_view(node, facts) and node.inputs[0] in made
+        if not is_view and not _is_computed(node):
+            made.clear()
+            continue
+        if not made:
+            groups.append([])
+        groups[-1].append(node)
+        made.update(node.outputs)
+    return groups
+
+
 def _users(graph: Graph) -> dict[Value, set[Node | None]]:
     """The nodes that use each value; None stands for the graph's end."""
     users: dict[Value, set[Node | None]] = {value: {None} for value in graph.outputs if value}
@@ -58,10 +75,13 @@ def _users(graph: Graph) -> dict[Value, set[Node | None]]:
     return users
 
 
-def _is_computed(node: Node, facts: Facts) -> bool:
-    """Whether the library computes a node, or only another shape is seen in what it computed."""
-    if node.domain == FUSED:
-        return node.op_type in _COMPUTED
+def _is_computed(node: Node) -> bool:
+    """Whether the library computes a node."""
+    return node.domain == FUSED and node.op_type in _COMPUTED
+
+
+def _is_view(node: Node, facts: Facts) -> bool:
+    """Whether a node only sees another shape in an image of one pixel, or in a sequence."""
     if not is_onnx(node, "Reshape", "Flatten", "Squeeze", "Unsqueeze"):
         return False
     shape, result = facts.shape(node.inputs[0]), facts.shape(node.outputs[0])

@@ -15,7 +15,7 @@ def pool(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Te
 
 
 @op("TrainedAverage", domain=FUSED)
-def trained_pool(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Tensor:
+def averages(x: Tensor, *, kind: str, kernel: Ints, strides: Ints, pads: Ints) -> Tensor:
     """The averages of images; sequences are images of one row."""
     if x.ndim == 3:
         return trained_average(x.unsqueeze(2), kind, kernel, strides, pads).squeeze(2)
