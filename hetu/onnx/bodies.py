@@ -10,8 +10,8 @@ import onnx
 from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
+from hetu.onnx.nested import nested_nodes
 from hetu.onnx.proto import ReadExternal, read_attribute
-from hetu.onnx.roles import nested_nodes
 from hetu.ops.registry import find
 from hetu.types import short_domain
 

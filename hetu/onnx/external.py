@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from hetu.errors import ExternalDataError, LimitError, show
-from hetu.onnx.raw import check_raw_size, raw_size, read_raw
-from hetu.progress import Progress
+from hetu.errors import ExternalDataError, show
+from hetu.onnx.array_reader import ArrayReader
+from hetu.onnx.raw import check_raw_size, raw_size
 from hetu.types import STRING, DType
 
 
@@ -23,9 +23,9 @@ class ExternalReader:
     one name, or is too short.
     """
 
-    def __init__(self, folder: Path | None, progress: Progress) -> None:
+    def __init__(self, folder: Path | None, arrays: ArrayReader) -> None:
         self._folder = folder
-        self._progress = progress
+        self._arrays = arrays
         self._paths: dict[str, Path] = {}
 
     def __call__(self, proto: onnx.TensorProto, element: DType) -> np.ndarray:
@@ -47,23 +47,11 @@ class ExternalReader:
         if location not in self._paths:
             self._paths[location] = _locate(self._folder, location, what)
         path, what = self._paths[location], f"{what} in {show(location)}"
-        with _open(path, offset, length, what) as file:
-            return self._read(file, element, tuple(proto.dims), what)
-
-    def _read(self, file: FileIO, element: DType, shape: tuple[int, ...], what: str) -> np.ndarray:
-        try:
-            return read_raw(file, element, shape, self._progress.advance)
-        except EOFError as error:
-            raise ExternalDataError(f"{what}: the file shrank while it was read") from error
-        except MemoryError as error:
-            size = raw_size(shape, element)
-            raise LimitError(f"{what}: there is no memory for its {size} bytes") from error
-
-
-def external_size(model: onnx.ModelProto) -> int:
-    """The bytes that a model says its external data has, where it says so."""
-    entries = (entry for tensor in tensors_of(model) for entry in tensor.external_data)
-    return sum(int(e.value) for e in entries if e.key == "length" and _is_natural(e.value))
+        file = self._arrays.opened(path, lambda: _opened(path, what))
+        end, size = offset + length, os.fstat(file.fileno()).st_size
+        if end > size:
+            raise ExternalDataError(f"{what}: bytes up to {end} asked for, it has {size}")
+        return self._arrays.read(file, offset, element, tuple(proto.dims), what)
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -115,28 +103,23 @@ def _locate(folder: Path, location: str, what: str) -> Path:
     return path
 
 
-def _open(path: Path, offset: int, length: int, what: str) -> FileIO:
-    """The file at the offset, after every check that can be made before memory is taken."""
+def _opened(path: Path, what: str) -> FileIO:
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ExternalDataError(f"{what}: {error.strerror}") from error
-    reason = _unfit(os.fstat(descriptor), offset + length)
+    reason = _unfit(os.fstat(descriptor))
     if reason:
         os.close(descriptor)
         raise ExternalDataError(f"{what}: {reason}")
-    file = FileIO(descriptor)
-    file.seek(offset)
-    return file
+    return FileIO(descriptor)
 
 
-def _unfit(status: os.stat_result, end: int) -> str | None:
+def _unfit(status: os.stat_result) -> str | None:
     """Why a file cannot be what a model's data lies in."""
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if status.st_nlink > 1:
         return "the file has other names (hard links)"
-    if end > status.st_size:
-        return f"bytes up to {end} asked for, it has {status.st_size}"
     return None

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
+from hetu.errors import show
+from hetu.onnx.array_reader import ArrayReader
 from hetu.onnx.proto import ReadExternal
-from hetu.onnx.raw import check_raw_size, read_into, read_raw
-from hetu.progress import Progress
+from hetu.onnx.raw import check_raw_size, read_into
 from hetu.types import STRING, DType
 
 LARGE_FILE = 1 << 22
@@ -32,6 +33,7 @@ _VARINT, _DELIMITED = 0, 2
 _SIZES = {1: 8, 5: 4}
 """The kinds of fields, and the sizes of those that have one size."""
 
+_IS_INSIDE = bytes([_DATA_LOCATION << 3 | _VARINT, onnx.TensorProto.DEFAULT])
 _IS_EXTERNAL = bytes([_DATA_LOCATION << 3 | _VARINT, onnx.TensorProto.EXTERNAL])
 
 Places = dict[str, tuple[int, int]]
@@ -45,12 +47,7 @@ class InFile:
     file: FileIO
     places: Places
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes of all tensors."""
-        return sum(length for _, length in self.places.values())
-
-    def reader(self, external: ReadExternal, progress: Progress) -> ReadExternal:
+    def reader(self, external: ReadExternal, arrays: ArrayReader) -> ReadExternal:
         """What reads these tensors' arrays and leaves all others to `external`.
 
         It raises `ValueError` where the data of one does not fit its type and shape.
@@ -63,8 +60,8 @@ class InFile:
             if element is STRING:
                 raise ValueError("strings have no raw data")
             check_raw_size(length, proto.dims, element)
-            self.file.seek(offset)
-            return read_raw(self.file, element, tuple(proto.dims), progress.advance)
+            what = f"data of tensor {show(proto.name)}"
+            return arrays.read(self.file, offset, element, tuple(proto.dims), what)
 
         return read
 
@@ -83,10 +80,7 @@ def without_large_data(file: FileIO) -> tuple[bytes, InFile] | None:
         parts, places = _strip_model(_Source(file, status.st_size))
     except (_UnusualError, EOFError):
         places = {}
-    if places:
-        return b"".join(parts), InFile(file, places)
-    file.seek(0)
-    return None
+    return (b"".join(parts), InFile(file, places)) if places else None
 
 
 class _UnusualError(Exception):
@@ -110,16 +104,14 @@ class _Source:
         """What a field at a position starts with, and maybe less than that at the file's end."""
         index = position - self._begin
         if not 0 <= index <= len(self._block) - self._HEADER:
-            self._file.seek(position)
             self._begin, index = position, 0
-            self._block = self._file.read(self._BLOCK)
+            self._block = os.pread(self._file.fileno(), self._BLOCK, position)
         return self._block[index : index + self._HEADER]
 
     def read(self, begin: int, end: int) -> bytes:
         """The bytes between two positions."""
-        self._file.seek(begin)
         data = bytearray(end - begin)
-        read_into(self._file, memoryview(data))
+        read_into(self._file, begin, memoryview(data))
         return bytes(data)
 
 
@@ -197,7 +189,8 @@ def _strip_tensor(source: _Source, tensor: _Field, places: Places) -> bytes | No
     fields = list(_fields(source, tensor.content, tensor.end))
     data = [field for field in fields if field.number == _RAW_DATA and field.kind == _DELIMITED]
     names = [field for field in fields if field.number == _NAME]
-    is_external = any(field.number == _DATA_LOCATION for field in fields)
+    locations = [field for field in fields if field.number == _DATA_LOCATION]
+    is_external = any(source.read(field.begin, field.end) != _IS_INSIDE for field in locations)
     if len(data) != 1 or len(names) != 1 or is_external:
         return None
     if data[0].end - data[0].content < LARGE:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import onnx
 
-from hetu.onnx.roles import subgraphs
+from hetu.onnx.nested import subgraphs
 from hetu.types import short_domain
 
 Scope = onnx.GraphProto | onnx.FunctionProto

@@ -7,11 +7,13 @@ from math import prod
 
 import onnx
 
+from hetu.onnx.array_reader import ArrayReader
 from hetu.onnx.bodies import SchemaBodies
 from hetu.onnx.external import ExternalReader
+from hetu.onnx.nested import nested_nodes
 from hetu.onnx.onnx2hetu import ModelSource, read_proto
 from hetu.onnx.proto import read_metadata, read_type
-from hetu.onnx.roles import Role, find_roles, nested_nodes
+from hetu.onnx.roles import Role, find_roles
 from hetu.ops.registry import find
 from hetu.progress import Progress
 from hetu.types import short_domain
@@ -46,8 +48,9 @@ def inspect_model(source: ModelSource) -> ModelInfo:
     """
     proto, folder = read_proto(source)
     defaults = {tensor.name for tensor in proto.graph.initializer}
-    external = ExternalReader(folder, Progress("reading", 0))
-    operators, unsupported = _operators(proto, SchemaBodies(proto, external))
+    with ArrayReader(Progress("reading")) as arrays:
+        schemas = SchemaBodies(proto, ExternalReader(folder, arrays))
+        operators, unsupported = _operators(proto, schemas)
     parameters, trainable = _parameters(proto)
     return ModelInfo(
         inputs=_types(info for info in proto.graph.input if info.name not in defaults),

@@ -1,7 +1,7 @@
 """Import: an ONNX model becomes a graph that runs, trains and can be exported again."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from io import FileIO
@@ -15,8 +15,9 @@ from hetu import collector
 from hetu.api.value import Value
 from hetu.errors import ModelError, UnsupportedError, UsageError, show
 from hetu.ir import Model
+from hetu.onnx.array_reader import ArrayReader
 from hetu.onnx.bodies import SchemaBodies, read_functions
-from hetu.onnx.external import ExternalReader, external_size, tensors_in
+from hetu.onnx.external import ExternalReader, tensors_in
 from hetu.onnx.importer import GraphReader
 from hetu.onnx.in_file import InFile, without_large_data
 from hetu.onnx.proto import (
@@ -94,23 +95,30 @@ def load_onnx(
     uses operators that hetu does not have, and `ExternalDataError`. Unless `strict`, nodes of such
     operators stay in the graph: all that does not need them runs, and the whole is exported.
     """
-    with _opened(source) as (proto, folder, in_file):
-        size = external_size(proto) + (in_file.nbytes if in_file else 0)
-        with Progress("reading", size) as progress:
-            external = ExternalReader(folder, progress)
-            read = in_file.reader(external, progress) if in_file else external
-            try:
-                model = _read(proto, read, trainable)
-            except TypeError:
-                check_texts(proto)
-                raise
+    with (
+        _opened(source) as (proto, folder, in_file),
+        Progress("reading") as progress,
+        ArrayReader(progress) as arrays,
+    ):
+        external = ExternalReader(folder, arrays)
+        read = in_file.reader(external, arrays) if in_file else external
+        try:
+            model = _read(proto, read, arrays.settle, trainable)
+        except TypeError:
+            check_texts(proto)
+            raise
     assert model.graph is not None
     if strict:
         check_operators(model.graph, "; load_onnx(..., strict=False) loads a model that lacks some")
     return LoadedModel(model)
 
 
-def _read(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) -> Model:
+def _read(
+    proto: onnx.ModelProto,
+    external: ReadExternal,
+    settle: Callable[[], None],
+    trainable: Trainable,
+) -> Model:
     opsets = _opsets(proto)
     _check_opsets(opsets)
     model = Model(
@@ -123,7 +131,7 @@ def _read(proto: onnx.ModelProto, external: ReadExternal, trainable: Trainable) 
         doc=proto.doc_string,
         metadata=read_metadata(proto.metadata_props),
         carried={
-            "training_info": _training_info(proto, external),
+            "training_info": _training_info(proto, external, settle),
             "configuration": copies(proto.configuration),
         },
     )
@@ -181,13 +189,17 @@ def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     return proto
 
 
-def _training_info(proto: onnx.ModelProto, external: ReadExternal) -> tuple[Any, ...]:
+def _training_info(
+    proto: onnx.ModelProto, external: ReadExternal, settle: Callable[[], None]
+) -> tuple[Any, ...]:
     """The training graphs, which are only handed on, with their external data inside."""
     infos = copies(proto.training_info)
     graphs = [graph for info in infos for graph in (info.initialization, info.algorithm)]
     for tensor in tensors_in(graphs):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            tensor.CopyFrom(write_tensor(read_tensor(tensor, external)))
+            content = read_tensor(tensor, external)
+            settle()
+            tensor.CopyFrom(write_tensor(content))
     return infos
 
 

@@ -7,6 +7,7 @@ import onnx
 
 from hetu.errors import ModelError, show
 from hetu.onnx.derivative import named_values
+from hetu.onnx.nested import subgraphs
 
 Scopes = Sequence[Container[str]]
 
@@ -69,11 +70,8 @@ def used_names(node: onnx.NodeProto) -> Iterator[str]:
     """The outer values that a node uses, those in its subgraphs included."""
     yield from filter(None, node.input)
     yield from named_values(node)
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield from _captured_names(attribute.g)
-        for graph in attribute.graphs:
-            yield from _captured_names(graph)
+    for graph in subgraphs(node):
+        yield from _captured_names(graph)
 
 
 def _captured_names(graph: onnx.GraphProto) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from io import BytesIO
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -194,7 +193,7 @@ def _read_array(proto: onnx.TensorProto, element: DType, read_external: ReadExte
         return numpy_helper.to_array(proto)
     data = proto.raw_data
     check_raw_size(len(data), shape, element)
-    return read_raw(BytesIO(data), element, shape)
+    return read_raw(data, element, shape)
 
 
 def describe_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
@@ -276,6 +275,7 @@ _CODES: Mapping[str, int] = {
     kind: getattr(onnx.AttributeProto, kind.upper().replace("TYPE", "TYPE_PROTO"))
     for kind in get_args(AttributeKind)
 }
+_NUMBERS = frozenset({"float", "int", "floats", "ints"})
 _KINDS = {code: kind for kind, code in _CODES.items()}
 
 
@@ -289,6 +289,10 @@ def read_attribute(
         kind = _KINDS.get(proto.type, "int")
         return Attribute(cast(AttributeKind, kind), None, proto.ref_attr_name, proto.doc_string)
     kind = _KINDS.get(proto.type) or _kind_by_content(proto)
+    content = getattr(proto, _FIELDS[kind])
+    if kind in _NUMBERS:
+        value = tuple(content) if kind.endswith("s") else content
+        return Attribute(cast(AttributeKind, kind), value, doc=proto.doc_string)
     readers: dict[str, Callable[[Any], Any]] = {
         "string": read_text,
         "tensor": lambda tensor: read_tensor(tensor, read_external),
@@ -296,8 +300,7 @@ def read_attribute(
         "graph": read_graph,
         "type": read_type,
     }
-    content = getattr(proto, _FIELDS[kind])
-    read = readers.get(kind.removesuffix("s"), lambda plain: plain)
+    read = readers[kind.removesuffix("s")]
     value = tuple(map(read, content)) if kind.endswith("s") else read(content)
     return Attribute(cast(AttributeKind, kind), value, doc=proto.doc_string)
 

@@ -1,8 +1,9 @@
 """Arrays as the little-endian bytes of a file, in pieces, so that no array is held twice."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator
+from io import FileIO
 
 import numpy as np
 import onnx
@@ -27,42 +28,28 @@ def check_raw_size(size: int, shape: Iterable[int], element: DType) -> None:
         raise ValueError(f"{size} bytes given, {list(shape)} of {element} takes {takes}")
 
 
-def read_raw(
-    file: Any,
-    element: DType,
-    shape: tuple[int, ...],
-    advance: Callable[[int], None] = lambda count: None,
-) -> np.ndarray:
-    """An array with memory of its own, read from an open file piece by piece.
-
-    `advance` is told how many bytes each piece has. Raises `EOFError` where the file is too short.
-    """
-    array = empty(math.prod(shape) * element.numpy.itemsize).view(element.numpy).reshape(shape)
-    flat = array.reshape(-1)
-    for start in range(0, flat.size, PIECE):
-        piece = flat[start : start + PIECE]
-        if element.bits >= 8:
-            read_into(file, piece.view(np.uint8).data)
-        else:
-            packed = bytearray(raw_size(piece.shape, element))
-            read_into(file, memoryview(packed))
-            piece[:] = _unpacked(packed, element, piece.size)
-        advance(raw_size(piece.shape, element))
-    return array
+def read_raw(data: bytes, element: DType, shape: tuple[int, ...]) -> np.ndarray:
+    """An array, with memory of its own, of the bytes of a file."""
+    if element.bits < 8:
+        return unpacked(data, element, shape)
+    array = empty(len(data))
+    array[:] = np.frombuffer(data, np.uint8)
+    return array.view(element.numpy).reshape(shape)
 
 
-def read_into(file: Any, target: memoryview) -> None:
-    """Fill memory from an open file. Raises `EOFError` where that is too short."""
+def unpacked(data: bytes | bytearray, element: DType, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of bytes that several elements share."""
+    proto = onnx.TensorProto(data_type=element.code, dims=shape, raw_data=bytes(data))
+    return numpy_helper.to_array(proto)
+
+
+def read_into(file: FileIO, offset: int, target: memoryview) -> None:
+    """Fill memory from an offset of a file. Raises `EOFError` where that is too short."""
     while target:
-        count = file.readinto(target)
+        count = os.preadv(file.fileno(), [target], offset)
         if not count:
             raise EOFError("the data is too short")
-        target = target[count:]
-
-
-def _unpacked(data: bytearray, element: DType, count: int) -> np.ndarray:
-    proto = onnx.TensorProto(data_type=element.code, dims=[count], raw_data=bytes(data))
-    return numpy_helper.to_array(proto)
+        target, offset = target[count:], offset + count
 
 
 def raw_pieces(array: np.ndarray, element: DType) -> Iterator[memoryview]:

@@ -14,6 +14,7 @@ import onnx
 
 from hetu.errors import UsageError, show
 from hetu.onnx.derivative import named_values
+from hetu.onnx.nested import subgraphs
 from hetu.ops.registry import HOST_KINDS, MOVES, Kernel, find
 from hetu.types import DTYPES
 
@@ -37,6 +38,7 @@ class Role(Enum):
 
 _ORIGIN = "pkg.torch.export.graph_signature.InputSpec.kind"
 _FOLDED = "pkg.onnxscript.optimizer.folded_from"
+_QUOTED = re.compile(r"'([^']*)'")
 _COMPUTED = re.compile(r"val_\d+")  # what torch's exporter calls values that the module has not
 _WRITTEN = re.compile(r"(.*/)?Constant(_\d+)?_output_0")  # and numbers in the module's code
 
@@ -187,7 +189,7 @@ def _is_parameter(name: str, rank: int, notes: Iterable[onnx.StringStringEntryPr
     noted = {entry.key: entry.value for entry in notes}
     if _ORIGIN in noted:
         return noted[_ORIGIN] == "PARAMETER"
-    sources = re.findall("'([^']*)'", noted.get(_FOLDED, ""))
+    sources = _QUOTED.findall(noted.get(_FOLDED, ""))
     is_computed = bool(sources) and all(map(_COMPUTED.fullmatch, sources))
     return rank > 0 and not is_computed and not _WRITTEN.fullmatch(name)
 
@@ -200,11 +202,17 @@ def _takes_all_alike(kernel: Kernel) -> bool:
     return not (is_setting or kernel.buffers or kernel.fixed)
 
 
+@cache
+def _type_attributes(kernel: Kernel) -> frozenset[str]:
+    """The attributes that say what type an output has."""
+    return frozenset(name for name, p in kernel.attributes.items() if p.kind == "DType")
+
+
 def _has_gradient(node: onnx.NodeProto, kernel: Kernel) -> bool:
     """Whether some output of a node is one that gradients go through."""
-    for attribute in node.attribute if kernel.attributes else ():
-        parameter = kernel.attributes.get(attribute.name)
-        if parameter is not None and parameter.kind == "DType" and attribute.i:
+    types = _type_attributes(kernel)
+    for attribute in node.attribute if types else ():
+        if attribute.name in types and attribute.i:
             return attribute.i in _FLOAT_CODES
     return kernel.returns is None or not _GRADIENT_KINDS.isdisjoint(kernel.returns)
 
@@ -216,20 +224,3 @@ def _computed(nodes: Iterable[onnx.NodeProto]) -> set[str]:
         if node.op_type not in MOVES or not computed.isdisjoint(node.input[:1]):
             computed.update(node.output)
     return computed
-
-
-def nested_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """The nodes, and all in graphs inside of them."""
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(inner for graph in subgraphs(node) for inner in graph.node)
-
-
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs among a node's attributes."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs

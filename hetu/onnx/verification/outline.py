@@ -11,8 +11,8 @@ import onnx
 from onnx import inliner, numpy_helper
 
 from hetu.errors import HetuError
+from hetu.onnx.nested import subgraphs
 from hetu.onnx.proto import ReadExternal, read_dtype, read_tensor
-from hetu.onnx.roles import subgraphs
 
 _SMALL = 1024
 """Initializers up to this many elements may be shapes or settings: their content is kept."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from hetu.onnx.nested import subgraphs
 from hetu.onnx.order import used_names
-from hetu.onnx.roles import subgraphs
 from hetu.onnx.verification.outline import Outline
 from hetu.types import short_domain
 

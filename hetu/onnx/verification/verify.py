@@ -15,6 +15,7 @@ import onnx
 from onnx import inliner
 
 from hetu.errors import UsageError, VerificationError
+from hetu.onnx.array_reader import ArrayReader
 from hetu.onnx.external import ExternalReader
 from hetu.onnx.hetu2onnx import export
 from hetu.onnx.onnx2hetu import LoadedModel, ModelSource, load_onnx, read_proto
@@ -122,7 +123,8 @@ class _Task:
             hetu = HetuSide(model, list(model.outputs), self.seed)
         except Exception as error:  # whatever it is, hetu failed, and the report says so
             return self._without_hetu(proto, given, describe_error(error))
-        outline = Outline(proto, ExternalReader(self.path.parent, Progress("reading", 0)))
+        with ArrayReader(Progress("reading")) as arrays:
+            outline = Outline(proto, ExternalReader(self.path.parent, arrays))
         del proto  # its weights are in memory a second time
         feeds, ours, theirs = self._run_both(hetu, outline, given, sizes)
         random = random_values(outline, feeds)
