@@ -40,6 +40,20 @@ def test_products(shape: tuple[int, ...], activation: str) -> None:
         assert_close(actual, ACTIVATIONS[activation][0](expected, *numbers))
 
 
+def test_weights_packed_together() -> None:
+    """Of all sizes, more than wait at a time, and where what they are for fails meanwhile."""
+    sizes = [(1, 3), (24, 16), (2000, 3000), (2500, 2500), (3000, 2000), (700, 900)]
+    weights = [random(*size) for size in sizes]
+    with onednn.packed_together():
+        forms = [onednn.pack_linear(weight, 16) for weight in weights]
+    with pytest.raises(KeyError), onednn.packed_together():
+        forms += [onednn.pack_row(weight) for weight in weights]
+        raise KeyError
+    for weight, form in zip(weights * 2, forms, strict=True):
+        x = random(1, weight.shape[1]) / weight.shape[1]
+        assert_close(onednn.linear(x, form), F.linear(x, weight))
+
+
 GEOMETRIES: list[onednn.Geometry] = [
     ((1, 1, 1, 1), None, (1, 1), (1, 1), 1),
     ((0, 1, 2, 0), None, (2, 1), (1, 2), 1),

@@ -6,7 +6,7 @@ made once for each combination of shapes and number of threads.
 
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
-from hetu.onednn.common import ACTIVATIONS, LAYOUTS, Packed, channels_last, stop_recording
+from hetu.onednn.common import ACTIVATIONS, LAYOUTS, channels_last, stop_recording
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.depthwise import (
     DepthwisePair,
@@ -14,6 +14,7 @@ from hetu.onednn.depthwise import (
     pointwise_depthwise,
     suits_depthwise,
 )
+from hetu.onednn.packing import Packed, packed_together
 from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
@@ -31,9 +32,9 @@ __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
     "Replay", "average_gradient", "channels_last", "convolution", "from_blocks", "is_available",
     "linear", "pack_convolution", "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row",
-    "pack_winograd", "plus_activation", "pointwise_depthwise", "pool", "recurrent",
-    "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd",
-    "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "pack_winograd", "packed_together", "plus_activation", "pointwise_depthwise", "pool",
+    "recurrent", "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks",
+    "trained_winograd", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

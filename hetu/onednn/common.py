@@ -1,13 +1,11 @@
-"""What all operations have in common: packed weights, orders of tensors, what follows a result."""
+"""What all operations have in common: orders of tensors, and what follows a result."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
-import numpy as np
 import torch
 
-from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.binding import LIBRARY, Library
 from hetu.onednn.primitive import (
@@ -46,25 +44,6 @@ Its exact GELU (0x31) is left out: in this version, it is wrong by up to 5e-4 be
 """
 
 ACTIVATIONS = frozenset(_ALGORITHMS)
-
-
-class Packed(torch.Tensor):
-    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows."""
-
-    order: Order
-    is_for_row: bool = False
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
-
-
-def packed(weight: torch.Tensor, order: Order) -> Packed:
-    """A weight brought into an order."""
-    dnnl = present()
-    description = reorder(strided(dnnl, weight.shape, weight.stride()), order)
-    memory = torch.from_numpy(pages.empty(order.nbytes).view(np.float32))
-    Primitive(description, (c.SOURCE,), memory.shape, memory.stride()).run(memory, weight.detach())
-    result = torch.Tensor._make_subclass(Packed, memory)
-    result.order = order
-    return result
 
 
 def stop_recording() -> None:

@@ -10,18 +10,17 @@ from hetu.onednn.common import (
     MOST,
     Floats,
     Ints,
-    Packed,
     after,
     channels_last,
     channels_last_strides,
     check_shapes,
     contiguous,
-    packed,
     present,
     roles,
     shape_of,
 )
 from hetu.onednn.elementwise import activated, per_channel, sum_of
+from hetu.onednn.packing import Packed, packed
 from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
 
 Geometry = tuple[Ints, Ints | None, Ints, Ints, int]

@@ -16,14 +16,13 @@ from hetu.onednn.common import (
     MOST,
     Floats,
     Ints,
-    Packed,
     algorithm_of,
     channels_last,
     channels_last_strides,
     contiguous,
-    packed,
     present,
 )
+from hetu.onednn.packing import Packed, packed
 from hetu.onednn.primitive import (
     After,
     Depthwise,

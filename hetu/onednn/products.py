@@ -10,16 +10,15 @@ from hetu.onednn.common import (
     MOST,
     Floats,
     Ints,
-    Packed,
     after,
     check_shapes,
     contiguous,
     contiguous_strides,
-    packed,
     present,
     roles,
     shape_of,
 )
+from hetu.onednn.packing import Packed, packed
 from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
 
 

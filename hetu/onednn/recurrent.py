@@ -15,12 +15,11 @@ from hetu.onednn import binding as c
 from hetu.onednn.common import (
     MOST,
     Ints,
-    Packed,
     contiguous,
     contiguous_strides,
-    packed,
     present,
 )
+from hetu.onednn.packing import Packed, packed
 from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
 
 

@@ -14,7 +14,7 @@ from operator import is_
 import torch
 
 from hetu.onednn.binding import check
-from hetu.onednn.common import Packed
+from hetu.onednn.packing import Packed
 from hetu.onednn.primitive import RECORDING, Recorded, workspace
 
 LARGEST = 1 << 24

@@ -14,17 +14,16 @@ from hetu.onednn.blocks import BLOCK, image_of, in_blocks, makes_blocks
 from hetu.onednn.common import (
     MOST,
     Ints,
-    Packed,
     after,
     check_shapes,
     contiguous,
     contiguous_strides,
-    packed,
     present,
     reorder,
     roles,
     shape_of,
 )
+from hetu.onednn.packing import Packed, packed
 from hetu.onednn.primitive import After, Description, Order, Primitive, any_order, strided
 
 _FEWEST_CHANNELS = 32

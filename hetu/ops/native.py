@@ -7,6 +7,7 @@ leaves weights as they are and the public operators run instead.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -267,6 +268,11 @@ def _split_pads(pads: Ints) -> tuple[Ints, Ints]:
     if pads[:half] == pads[half:]:
         return (0,) * len(pads), pads[:half]
     return pads, (0,) * half
+
+
+def packed_together() -> AbstractContextManager[None]:
+    """Where weights for the library are packed in several threads, at its end at the latest."""
+    return onednn.packed_together()
 
 
 def packed_form(tensor: Any) -> bytes | None:

@@ -1,8 +1,8 @@
 """Values that depend on weights alone: computed once, and again when the weights have changed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from hetu.ir import Graph, Node, Tensor, Value
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.kinds import Context
-from hetu.ops.native import packed_form
+from hetu.ops.native import packed_form, packed_together
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
@@ -79,7 +79,7 @@ class Preparer:
         if not hoists:
             return Preparation(Hoisted(graph))
         work = self._work(self._store.tensors, graph.nodes, graph.outputs)
-        with self._apart():
+        with self._together():
             hoisted = hoist(graph, lambda node: self._is_ready(node, work))
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
         preparation = Preparation(hoisted, positions)
@@ -91,7 +91,7 @@ class Preparer:
         if not preparation.is_current(parameters):
             hoisted = preparation.hoisted
             work = self._work(parameters, hoisted.nodes, hoisted.values)
-            with self._apart():
+            with self._together():
                 for node in hoisted.nodes:
                     self._is_ready(node, work)
             self._compute(preparation, work)
@@ -104,8 +104,14 @@ class Preparer:
     ) -> "_Work":
         return _Work(self._store.positions, parameters, self._context, nodes, results)
 
-    def _apart(self) -> AbstractContextManager[None]:
-        return large_blocks_apart() if self._context.device.type == "cpu" else nullcontext()
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Where values are computed that stay: apart from others in memory, packed together."""
+        if self._context.device.type != "cpu":
+            yield
+            return
+        with large_blocks_apart(), packed_together():
+            yield
 
     def _is_ready(self, node: Node, work: "_Work") -> bool:
         """Whether another plan has a node's results, or it is worth it to compute them now."""
@@ -120,7 +126,7 @@ class Preparer:
         return known if is_current else None
 
     def _compute(self, preparation: Preparation, work: "_Work") -> None:
-        with self._apart():
+        with self._together():
             contents = [self._content(value, work) for value in preparation.hoisted.values]
         preparation.take(contents, work.parameters)
 

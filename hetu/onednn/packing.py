@@ -1,0 +1,111 @@
+"""Weights in orders of the library's own."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hetu import pages
+from hetu.onednn import binding as c
+from hetu.onednn.common import present, reorder
+from hetu.onednn.primitive import Order, Primitive, strided
+
+_MOST_WAITING = 1 << 26
+"""Weights of so many bytes wait at most: those that were made for the library only go then."""
+
+
+class Packed(torch.Tensor):
+    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows."""
+
+    order: Order
+    is_for_row: bool = False
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """A weight, and the memory that it is to be packed into."""
+
+    weight: torch.Tensor
+    memory: np.ndarray
+    order: Order
+
+    def run(self) -> None:
+        """Pack the weight."""
+        pages.populate(self.memory)
+        memory = torch.from_numpy(self.memory)
+        weight = strided(present(), self.weight.shape, self.weight.stride())
+        primitive = Primitive(
+            reorder(weight, self.order), (c.SOURCE,), memory.shape, memory.stride()
+        )
+        primitive.run(memory, self.weight)
+
+
+class _Waiting(threading.local):
+    """What is still to be packed in a thread; None where weights are packed at once."""
+
+    packings: list[_Packing] | None = None
+
+
+_WAITING = _Waiting()
+
+
+def packed(weight: torch.Tensor, order: Order) -> Packed:
+    """A weight brought into an order, at the latest where `packed_together` ends."""
+    memory = pages.reserve(order.nbytes).view(np.float32)
+    packing = _Packing(weight.detach(), memory, order)
+    waiting = _WAITING.packings
+    if waiting is None:
+        packing.run()
+    else:
+        waiting.append(packing)
+        if sum(other.memory.nbytes for other in waiting) > _MOST_WAITING:
+            _run(waiting)
+    result = torch.Tensor._make_subclass(Packed, torch.from_numpy(memory))
+    result.order = order
+    return result
+
+
+@contextmanager
+def packed_together() -> Iterator[None]:
+    """Where weights are packed several at a time, each in one thread.
+
+    Most of the time goes into new pages of memory, and into orders that the library's threads do
+    not share.
+    """
+    _WAITING.packings = []
+    try:
+        yield
+    finally:
+        waiting, _WAITING.packings = _WAITING.packings, None
+        _run(waiting)
+
+
+def _run(packings: list[_Packing]) -> None:
+    """Pack what waits, the largest first."""
+    threads = min(torch.get_num_threads(), len(packings))
+    rest = iter(sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True))
+    if threads > 1:
+        with ThreadPoolExecutor(threads - 1, "hetu packs") as pool:
+            others = [pool.submit(_run_alone, rest) for _ in range(threads - 1)]
+            _run_alone(rest)
+        for other in others:
+            other.result()
+    for packing in rest:
+        packing.run()
+    packings.clear()
+
+
+def _run_alone(packings: Iterator[_Packing]) -> None:
+    """Pack weights that other threads take from, too, in this thread alone."""
+    try:
+        with present().one_thread():
+            for packing in packings:
+                packing.run()
+    finally:  # where one cannot be packed, no other need be
+        deque(packings, 0)
