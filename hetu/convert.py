@@ -9,7 +9,7 @@ from hetu.types import STRING, DType, dtype
 
 _SAME_SIZE = {1: np.uint8, 2: np.uint16}
 
-_SHARED_TYPES = {
+SHARED_TYPES = {
     np.dtype(getattr(np, name)): getattr(torch, name)
     for name in (
         "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
@@ -18,7 +18,7 @@ _SHARED_TYPES = {
 } | {np.dtype(np.bool_): torch.bool}  # fmt: skip
 """The types of numpy that torch has itself."""
 
-_SHARED_BY_TORCH = frozenset(_SHARED_TYPES.values())
+_SHARED_BY_TORCH = frozenset(SHARED_TYPES.values())
 
 _HOST = (None, torch.device("cpu"))
 
@@ -30,7 +30,7 @@ def is_extension(element: DType) -> bool:
 
 def to_torch(array: np.ndarray, device: torch.device | None = None) -> torch.Tensor | np.ndarray:
     """A tensor on the array's own memory where that can be; string arrays stay numpy arrays."""
-    if array.dtype in _SHARED_TYPES and array.flags.carray and device in _HOST:
+    if array.dtype in SHARED_TYPES and array.flags.carray and device in _HOST:
         try:
             return torch.from_numpy(array)
         except ValueError:  # torch does not take its strides

@@ -90,6 +90,38 @@ def test_feeds_that_lie_otherwise(lay: Callable[[np.ndarray], np.ndarray], count
     np.testing.assert_array_equal(feed, before)
 
 
+READ_ONLY = X + 2
+READ_ONLY.setflags(write=False)
+
+ONE_AFTER_THE_OTHER: list[Any] = [
+    X, X + 1, X[:1], X[:1] + 1, np.float32(X.T + 1).T, X, READ_ONLY, X.tolist(),
+    torch.from_numpy(X + 4), X + 5, np.zeros((0, 2), np.float32), X + 6, X + 7,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_feeds_of_other_forms_from_run_to_run(optimize: bool) -> None:
+    x, y = load(ADD)
+    executor = ht.Executor([y], optimize=optimize)
+    for content in ONE_AFTER_THE_OTHER * 2:
+        for key in (x, "x"):
+            (result,) = executor.run(feed_dict={key: content}, convert_to_numpy_ret_vals=True)
+            np.testing.assert_array_equal(result, np.asarray(content) + np.float32([1, 2]))
+    for misfit in (X[0], X.astype(np.float64), X[:, :1]):
+        with pytest.raises(UsageError, match="expected"):
+            executor.run(feed_dict={x: misfit})
+    (result,) = executor.run(feed_dict={x: X}, convert_to_numpy_ret_vals=True)
+    np.testing.assert_array_equal(result, X + np.float32([1, 2]))
+
+
+def test_hand_built_feeds_of_other_types_from_run_to_run() -> None:
+    x = ht.Variable("x", trainable=False)
+    executor = ht.Executor([x * 2])
+    for content in (X, X.astype(np.float64), X.astype(np.int64), X, X.astype(np.float64)):
+        (result,) = executor.run(feed_dict={x: content}, convert_to_numpy_ret_vals=True)
+        np.testing.assert_array_equal(result, content * 2)
+
+
 def test_results_are_ndarrays_or_numpy() -> None:
     model = load(ADD)
     (array,) = run(model, {"x": X}, as_numpy=False)

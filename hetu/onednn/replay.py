@@ -49,9 +49,9 @@ class Replay:
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the function returns, in memory of its own."""
-        sequence = self._sequence
-        if sequence is not None and sequence.takes(inputs):
-            return sequence.run(inputs)
+        made = None if self._sequence is None else self._sequence.run(inputs)
+        if made is not None:
+            return made
         self._runs += 1
         if 1 < self._runs < _MOST_RUNS:
             return self._record(inputs)
@@ -177,26 +177,26 @@ class _Sequence:
             for step, form in links.results
         ]
 
-    def takes(self, inputs: Sequence[torch.Tensor]) -> bool:
-        """Whether inputs are of the forms of those recorded."""
-        weights = inputs[self.data :]
+    def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...] | None:
+        """The results; None for inputs of other forms than of those recorded."""
+        if self._threads != torch.get_num_threads():
+            return None
+        data, weights = inputs[: self.data], inputs[self.data :]
+        for tensor, (shape, strides) in zip(data, self._forms, strict=True):
+            if tensor.shape != shape or tensor.stride() != strides:
+                return None
+            if tensor.dtype is not torch.float32:
+                return None
         if not all(map(is_, weights, self._weights)):
             if any(map(_differs, weights, self._weights)):
-                return False
+                return None
             self._weights = weights
-        return self._threads == torch.get_num_threads() and all(
-            _form(tensor) == form and tensor.dtype is torch.float32
-            for tensor, form in zip(inputs, self._forms, strict=False)
-        )
-
-    def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The results for inputs that it takes."""
         try:
             frame = self._idle.pop()  # which no other thread uses meanwhile
         except IndexError:
             frame = _Frame(self)
         made = [torch.empty_strided(*end, dtype=torch.float32) for end in self._ends]
-        frame.run(inputs[: self.data], self._weights, made)
+        frame.run(data, self._weights, made)
         self._idle.append(frame)
         return tuple(
             [

@@ -16,6 +16,18 @@ _COMPUTED = (
 )  # fmt: skip
 
 
+_IN_PLACE = ("ToBlocks", "ImageRows")
+"""Those of them whose result may be their input in another form."""
+
+
+def makes_results(graph: Graph) -> bool:
+    """Whether all results of a graph are made by the library: each in memory of its own."""
+    makers = [value and value.node for value in graph.outputs]
+    return all(
+        node is not None and _is_computed(node) and node.op_type not in _IN_PLACE for node in makers
+    )
+
+
 def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Graph, list[Note]]:
     """The graph with one `Replay` in the place of nodes that follow each other.
 

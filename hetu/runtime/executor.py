@@ -269,11 +269,10 @@ def _needed(item: Evaluated) -> Sequence[Value]:
 
 
 def _result(value: Any, as_numpy: bool) -> Any:
-    if isinstance(value, torch.Tensor | np.ndarray):
+    if isinstance(value, torch.Tensor) or isinstance(value, np.ndarray):  # noqa: SIM101
         if isinstance(value, torch.Tensor) and value.requires_grad:
             value = value.detach()
-        array = NDArray(value)
-        return array.asnumpy() if as_numpy else array
+        return to_numpy(value) if as_numpy else NDArray(value)
     if isinstance(value, tuple):
         return [_result(element, as_numpy) for element in value]
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ from hetu.passes.fusions import STAGES
 from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
 from hetu.passes.parts import parts
-from hetu.passes.replays import replays
+from hetu.passes.replays import makes_results, replays
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
@@ -36,12 +36,16 @@ MAX_COPIED_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A program: `function(feeds, parameters)`, where the prepared values are further feeds."""
+    """A program: `function(feeds, parameters)`, where the prepared values are further feeds.
+
+    `makes_results` says that its results lie in memory of their own, whatever it is given.
+    """
 
     compiler: Compiler
     function: Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]
     differentiates: bool
     preparation: Preparation
+    makes_results: bool = False
     notes: Sequence[Note] = ()
 
 
@@ -96,13 +100,14 @@ class Planner:
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
         graph = watch(hoisted.graph)
+        is_made = facts.has_library and is_inference and makes_results(graph)
         if self.optimize and instrument is None:
             graph, found = replays(graph, facts, set(hoisted.values))
             notes += found
         function = compiler.main(graph, hoisted.values)
         if self.compiles and instrument is None:
             function = compiled(function)
-        return Plan(compiler, function, order > 0, preparation, notes)
+        return Plan(compiler, function, order > 0, preparation, is_made, notes)
 
     def _empty(self, likes: Sequence[Like | None]) -> Mapping[Value, torch.Tensor]:
         """Tensors without contents, like the feeds and the variables."""
@@ -133,8 +138,12 @@ class Plans:
 
     @property
     def latest(self) -> Plan:
-        """The plan that was asked for last."""
+        """The plan that ran last, or is about to."""
         return self._latest or self.general
+
+    @latest.setter
+    def latest(self, plan: Plan) -> None:
+        self._latest = plan
 
     @property
     def general(self) -> Plan:

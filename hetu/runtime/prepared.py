@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import is_
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -52,7 +53,13 @@ class Preparation:
 
     def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
         """Whether the values are those for some parameters."""
-        return is_same(self._state, self._state_of(parameters))
+        tensors, versions, threads = self._state
+        held = [parameters[position] for position in self._variables]
+        return (
+            threads == torch.get_num_threads()
+            and versions == [tensor._version for tensor in held]
+            and all(map(is_, held, tensors))
+        )
 
     def take(self, contents: Sequence[_Content], parameters: Sequence[torch.Tensor]) -> None:
         """Hold what was computed from some parameters, and keep it alive for other plans."""

@@ -32,11 +32,15 @@ def independent(value: Any, *shared: set[int]) -> Any:
     """The value, copied where it lies in one of the storages `shared`."""
     if isinstance(value, torch.Tensor):
         place = storage(value)
-        return copied(value) if any(place in storages for storages in shared) else value
-    if isinstance(value, np.ndarray):
-        return value.copy() if any(id(value) in storages for storages in shared) else value
-    if isinstance(value, tuple):
+    elif isinstance(value, np.ndarray):
+        place = id(value)
+    elif isinstance(value, tuple):
         return tuple(independent(element, *shared) for element in value)
+    else:
+        return value
+    for storages in shared:
+        if place in storages:
+            return copied(value) if isinstance(value, torch.Tensor) else value.copy()
     return value
 
 

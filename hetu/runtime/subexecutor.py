@@ -1,6 +1,7 @@
 """One named set of values to evaluate: planned once, run many times."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -23,6 +24,7 @@ from hetu.runtime.prepared import Preparer
 from hetu.runtime.profile import Profile
 from hetu.runtime.recorder import Recorder, restored
 from hetu.runtime.results import as_declared, independent, storages
+from hetu.runtime.route import Route
 from hetu.runtime.update import FeedSource, Update
 
 Evaluated = Value | Update
@@ -65,7 +67,7 @@ class SubExecutor:
         self._compiles = compiles
         self._runner = self._make_runner(backend)
         self._plans: dict[_Setting, Plans] = {}
-        self._known: dict[tuple[Any, ...], tuple[Plans, Sequence[tuple[Value, Any]]]] = {}
+        self._routes: dict[tuple[Any, ...], Route] = {}
 
     @property
     def feeds(self) -> tuple[Value, ...]:
@@ -100,22 +102,19 @@ class SubExecutor:
         """Evaluate once; the results are as the graph computes them, None for updates."""
         if self._runner is not None and inference is True:
             return self._run_in_engine(self._runner, self._by_value(feed_dict), advance)
-        plans, feeds, parameters = self._start(feed_dict, inference, advance)
-        plan = plans.find(feeds)
+        plan, feeds, parameters = self._ready(feed_dict, inference, advance)
         prepared = plan.preparation
         self._preparer.update(prepared, parameters)
         results = self._execute(plan, [*feeds, *prepared.tensors], parameters)
-        shared = (
-            self._store.storages, prepared.storages, plan.compiler.constant_storages,
-            storages(feeds),
-        )  # fmt: skip
-        raised = map(self._precision.restored, results, self._outputs)
-        typed = map(as_declared, raised, self._outputs)
-        values = iter([independent(result, *shared) for result in typed])
-        self._apply(results[len(self._outputs) :])
+        values = self._values(results, plan, feeds)
+        if self._updates or self._context.updates:
+            self._apply(results[len(self._outputs) :])
         if inference is False:
             self._store.count_run(self.graph.initializers)
-        return [None if isinstance(item, Update) else next(values) for item in self.evaluated]
+        if not self._updates:
+            return values
+        rest = iter(values)
+        return [None if isinstance(item, Update) else next(rest) for item in self.evaluated]
 
     def profile(
         self, feed_dict: Mapping[Value | str, Any], inference: bool | None, runs: int
@@ -134,37 +133,72 @@ class SubExecutor:
         with restored(self._context):
             return recorder.measure(lambda: self._execute(plan, given, parameters), runs)
 
+    def _ready(
+        self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool
+    ) -> tuple[Plan, list[Any], list[Any]]:
+        """What a run needs: its plan, the feeds and the parameters."""
+        keys = (inference, *feed_dict)
+        found = self._routes[keys].find(feed_dict) if keys in self._routes else None
+        if found is not None:
+            self._context.training = None if inference is None else not inference
+            return *found, self._store.tensors
+        plans, feeds, parameters = self._start(feed_dict, inference, advance)
+        plan = plans.find(feeds)
+        if keys in self._routes:
+            self._routes[keys].take(feed_dict, feeds, plan)
+        return plan, feeds, parameters
+
     def _start(
         self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool
     ) -> tuple[Plans, list[Any], list[Any]]:
-        """What a run needs: the plans to choose from, the feeds and the parameters."""
+        """The plans to choose from, the feeds and the parameters."""
         self._context.training = None if inference is None else not inference
         keys = (inference, *feed_dict)
-        if keys in self._known:
-            plans, order = self._known[keys]
-            feeds = [self._feed(value, feed_dict[key]) for value, key in order]
-            return plans, feeds, self._store.tensors
+        if keys in self._routes:
+            route = self._routes[keys]
+            feeds = [self._feed(value, feed_dict[key]) for value, key in route.order]
+            return route.plans, feeds, self._store.tensors
         given = self._by_value(feed_dict)
         constants = [value for value in given if value.constant]
         overridden = tuple(sorted(constants, key=attrgetter("serial")))
         plans = self._plans_for(inference, overridden)
         if given.keys() == set(self.graph.inputs) and len(given) == len(feed_dict):
             key_of = dict(zip(given, feed_dict, strict=True))
-            self._known[keys] = plans, [(value, key_of[value]) for value in self.graph.inputs]
+            order = [(value, key_of[value]) for value in self.graph.inputs]
+            self._routes[keys] = Route(plans, order)
         return plans, *self._collect(given, overridden, advance)
 
     def _execute(self, plan: Plan, feeds: list[Any], parameters: list[Any]) -> tuple[Any, ...]:
         """What the graph computes; an error names the node that failed."""
         self._context.updates.clear()
         self._context.overflows.clear()
-        precision = self._precision
-        self._context.loss_scale = precision.loss_scale and precision.loss_scale.scale
-        autocast = precision.autocast(self._context.device, self.graph.initializers)
         try:
-            with torch.set_grad_enabled(plan.differentiates), autocast:
-                return plan.function(feeds, parameters)
+            with torch.set_grad_enabled(plan.differentiates):
+                if self._precision.dtype is None:
+                    return plan.function(feeds, parameters)
+                with self._autocast():
+                    return plan.function(feeds, parameters)
         except Exception as error:
             raise explain(error, plan.compiler.sources) from error
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        scale = self._precision.loss_scale
+        self._context.loss_scale = scale and scale.scale
+        return self._precision.autocast(self._context.device, self.graph.initializers)
+
+    def _values(self, results: Sequence[Any], plan: Plan, feeds: Sequence[Any]) -> list[Any]:
+        """The results that belong to the caller, in the types that the graph states."""
+        if plan.makes_results:
+            return list(results)
+        results = results[: len(self._outputs)]
+        if plan.differentiates or self._precision.dtype is not None:
+            raised = map(self._precision.restored, results, self._outputs)
+            results = tuple(map(as_declared, raised, self._outputs))
+        shared = (
+            storages(feeds), self._store.storages, plan.preparation.storages,
+            plan.compiler.constant_storages,
+        )  # fmt: skip
+        return [independent(result, *shared) for result in results]
 
     def _make_runner(self, backend: str | None) -> EngineRunner | None:
         """What runs this subgraph in another engine; None where it is one that trains."""
