@@ -86,9 +86,12 @@ def test_weights_written_in_place_are_seen() -> None:
     executor, x, w = product()
     a = rows(64)
     executor.run(feed_dict={x: a})
-    with torch.no_grad():
-        executor.store.own(w).mul_(2)
-    assert_product(executor.run(feed_dict={x: a})[0], a, weight() * 2)
+    held = executor.store.own(w)
+    for factor in (2, 4, 8):
+        with torch.no_grad():
+            held.mul_(2)
+        assert_product(executor.run(feed_dict={x: a})[0], a, weight() * factor)
+        assert_product(executor.run(feed_dict={x: a})[0], a, weight() * factor)
 
 
 def test_more_shapes_than_plans() -> None:

@@ -39,6 +39,8 @@ class ParameterStore:
         self.names = {name: value for value, name in unique_names(variables).items()}
         self.positions = {value: i for i, value in enumerate(variables)}
         self.tensors = [_initial(value, device, random) for value in variables]
+        self._changes = 0
+        self._is_lent = False
         self._variables = list(variables)
         self._storages: set[int] | None = None
         self._owned = {value for value in variables if isinstance(value.data, Recipe)}
@@ -48,12 +50,19 @@ class ParameterStore:
         return value in self.positions
 
     def __getitem__(self, value: Value) -> torch.Tensor:
+        self._is_lent = True
         return self.tensors[self.positions[value]]
 
     def __setitem__(self, value: Value, tensor: torch.Tensor) -> None:
         self.tensors[self.positions[value]] = tensor
+        self._changes += 1
         self._owned.add(value)
         self._storages = None
+
+    @property
+    def edition(self) -> int | None:
+        """The same number while the values are the same; None once others may write to them."""
+        return None if self._is_lent else self._changes
 
     @property
     def storages(self) -> set[int]:

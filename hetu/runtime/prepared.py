@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import is_
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -49,21 +48,21 @@ class Preparation:
         self.storages: set[int] = set()
         self._variables = variables
         self._state: State = ([], [], 0)
+        self._edition: int | None = None
         self._contents: Sequence[_Content] = ()
 
-    def is_current(self, parameters: Sequence[torch.Tensor]) -> bool:
-        """Whether the values are those for some parameters."""
-        tensors, versions, threads = self._state
-        held = [parameters[position] for position in self._variables]
-        return (
-            threads == torch.get_num_threads()
-            and versions == [tensor._version for tensor in held]
-            and all(map(is_, held, tensors))
-        )
+    def is_current(self, parameters: Sequence[torch.Tensor], edition: int | None) -> bool:
+        """Whether the values are those for some parameters, which are of an edition of a store."""
+        if edition is not None and edition == self._edition:
+            return self._state[2] == torch.get_num_threads()
+        is_current = is_same(self._state, self._state_of(parameters))
+        self._edition = edition if is_current else None
+        return is_current
 
     def take(self, contents: Sequence[_Content], parameters: Sequence[torch.Tensor]) -> None:
         """Hold what was computed from some parameters, and keep it alive for other plans."""
         self._state = self._state_of(parameters)
+        self._edition = None
         self._contents = contents
         self.tensors = [content.tensor for content in contents]
         self.storages = storages(t for t in self.tensors if t.layout is torch.strided)
@@ -95,7 +94,8 @@ class Preparer:
 
     def update(self, preparation: Preparation, parameters: Sequence[torch.Tensor]) -> None:
         """Bring the prepared values up to date with some parameters."""
-        if not preparation.is_current(parameters):
+        edition = self._store.edition if parameters is self._store.tensors else None
+        if not preparation.is_current(parameters, edition):
             hoisted = preparation.hoisted
             work = self._work(parameters, hoisted.nodes, hoisted.values)
             with self._together():
