@@ -32,6 +32,18 @@ def test_gradients(shape: tuple[int, ...], has_bias: bool, side: int) -> None:
             torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("choice", [EVERY, Choice(True, True, False)])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_gradients_lie_as_their_weights_do(rows: int, choice: Choice) -> None:
+    """Or else optimizers, which want that, copy each of them in another order."""
+    weight = random(20, 12).requires_grad_()
+    for w in (weight, weight.t()):
+        x = random(rows, w.shape[1])
+        y = trained_product(x, w, None, choice)
+        (gradient,) = torch.autograd.grad(y, weight, random(*y.shape))
+        assert gradient.is_contiguous()
+
+
 SHAPES = (384, 512), (256, 512)
 
 

@@ -98,10 +98,17 @@ class _Product(torch.autograd.Function):
         for_x, for_w, for_bias, _ = ctx.needs_input_grad
         return (
             _product(gradient, w.t(), choice.gradient_x) if for_x else None,
-            _product(gradient.t(), x.t(), choice.gradient_w) if for_w else None,
+            _gradient_w(gradient, x, w, choice.gradient_w) if for_w else None,
             gradient.sum(0) if for_bias else None,
             None,
         )
+
+
+def _gradient_w(gradient: Tensor, x: Tensor, w: Tensor, by_onednn: bool) -> Tensor:
+    """The gradient in the order in memory of the weight, as optimizers want it."""
+    if w.is_contiguous():
+        return _product(gradient.t(), x.t(), by_onednn)
+    return _product(x.t(), gradient.t(), by_onednn).t()
 
 
 def _product(a: Tensor, b: Tensor, by_onednn: bool, bias: Tensor | None = None) -> Tensor:
