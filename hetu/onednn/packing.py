@@ -90,6 +90,7 @@ def _run(packings: list[_Packing]) -> None:
     """Pack what waits, the largest first."""
     threads = min(torch.get_num_threads(), len(packings))
     rest = iter(sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True))
+    packings.clear()
     if threads > 1:
         with ThreadPoolExecutor(threads - 1, "hetu packs") as pool:
             others = [pool.submit(_run_alone, rest) for _ in range(threads - 1)]
@@ -98,7 +99,6 @@ def _run(packings: list[_Packing]) -> None:
             other.result()
     for packing in rest:
         packing.run()
-    packings.clear()
 
 
 def _run_alone(packings: Iterator[_Packing]) -> None:

@@ -188,9 +188,9 @@ class SubExecutor:
 
     def _values(self, results: Sequence[Any], plan: Plan, feeds: Sequence[Any]) -> list[Any]:
         """The results that belong to the caller, in the types that the graph states."""
+        results = results[: len(self._outputs)]
         if plan.makes_results:
             return list(results)
-        results = results[: len(self._outputs)]
         if plan.differentiates or self._precision.dtype is not None:
             raised = map(self._precision.restored, results, self._outputs)
             results = tuple(map(as_declared, raised, self._outputs))
