@@ -82,6 +82,23 @@ def test_fed_weights_are_prepared_for_their_run_alone() -> None:
         assert_product(executor.run(feed_dict=feeds)[0], a, weight() * factor)
 
 
+def test_products_of_weights_are_prepared_one_after_the_other() -> None:
+    """What is packed to be multiplied with another weight is there when that is done."""
+    sizes = (512, 600), (600, 700), (700, 512), (512, 512)
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=size).astype(np.float32) / 16 for size in sizes]
+    x = ht.Variable(name="x", dtype="float32")
+    first, *others = [ht.Variable(name=f"w{i}", value=w) for i, w in enumerate(arrays)]
+    merged, expected = first, arrays[0].astype(np.float64)
+    for weight, array in zip(others, arrays[1:], strict=True):
+        merged, expected = ht.op.MatMul(merged, weight), expected @ array
+    executor = ht.Executor([ht.op.MatMul(x, merged)])
+    a = rows(64)[:, :1].repeat(512, 1)
+    for _ in range(3):
+        (result,) = executor.run(feed_dict={x: a}, convert_to_numpy_ret_vals=True)
+        np.testing.assert_allclose(result, a @ expected, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_written_in_place_are_seen() -> None:
     executor, x, w = product()
     a = rows(64)

@@ -14,7 +14,7 @@ from hetu.onednn.depthwise import (
     pointwise_depthwise,
     suits_depthwise,
 )
-from hetu.onednn.packing import Packed, packed_together
+from hetu.onednn.packing import Packed, packed_together, use
 from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
@@ -34,7 +34,8 @@ __all__ = [
     "linear", "pack_convolution", "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row",
     "pack_winograd", "packed_together", "plus_activation", "pointwise_depthwise", "pool",
     "recurrent", "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks",
-    "trained_winograd", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "trained_winograd", "use", "winograd_convolution", "winograd_gradient_w",
+    "winograd_gradient_x",
 ]  # fmt: skip
 
 

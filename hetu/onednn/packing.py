@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ _WAITING = _Waiting()
 
 
 def packed(weight: torch.Tensor, order: Order) -> Packed:
-    """A weight brought into an order, at the latest where `packed_together` ends."""
+    """A weight brought into an order: at once, or as `packed_together` says."""
     memory = pages.reserve(order.nbytes).view(np.float32)
     packing = _Packing(weight.detach(), memory, order)
     waiting = _WAITING.packings
@@ -73,10 +73,10 @@ def packed(weight: torch.Tensor, order: Order) -> Packed:
 
 @contextmanager
 def packed_together() -> Iterator[None]:
-    """Where weights are packed several at a time, each in one thread.
+    """Where weights are packed several at a time, each in one thread, at its end at the latest.
 
-    Most of the time goes into new pages of memory, and into orders that the library's threads do
-    not share.
+    What is computed of them inside says so before (`use`). Most of the time goes into new pages of
+    memory, and into orders that the library's threads do not share.
     """
     _WAITING.packings = []
     try:
@@ -84,6 +84,12 @@ def packed_together() -> Iterator[None]:
     finally:
         waiting, _WAITING.packings = _WAITING.packings, None
         _run(waiting)
+
+
+def use(values: Iterable[object]) -> None:
+    """Pack what waits, if some of it is among values that are about to be used."""
+    if _WAITING.packings and any(isinstance(value, Packed) for value in values):
+        _run(_WAITING.packings)
 
 
 def _run(packings: list[_Packing]) -> None:

@@ -6,7 +6,7 @@ leaves weights as they are and the public operators run instead.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -271,8 +271,13 @@ def _split_pads(pads: Ints) -> tuple[Ints, Ints]:
 
 
 def packed_together() -> AbstractContextManager[None]:
-    """Where weights for the library are packed in several threads, at its end at the latest."""
+    """Where weights for the library are packed in several threads, at its end or before `use`."""
     return onednn.packed_together()
+
+
+def use(values: Iterable[Any]) -> None:
+    """Have weights packed by now that are among values which are about to be used."""
+    onednn.use(values)
 
 
 def packed_form(tensor: Any) -> bytes | None:

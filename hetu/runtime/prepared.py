@@ -1,8 +1,8 @@
 """Values that depend on weights alone: computed once, and again when the weights have changed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from hetu.ir import Graph, Node, Tensor, Value
+from hetu.ir import Graph, Node, Tensor, Value, dependencies
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.kinds import Context
-from hetu.ops.native import packed_form, packed_together
+from hetu.ops.native import packed_form, packed_together, use
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
@@ -85,7 +85,7 @@ class Preparer:
         if not hoists:
             return Preparation(Hoisted(graph))
         work = self._work(self._store.tensors, graph.nodes, graph.outputs)
-        with self._together():
+        with self._apart(), packed_together():
             hoisted = hoist(graph, lambda node: self._is_ready(node, work))
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
         preparation = Preparation(hoisted, positions)
@@ -98,7 +98,7 @@ class Preparer:
         if not preparation.is_current(parameters, edition):
             hoisted = preparation.hoisted
             work = self._work(parameters, hoisted.nodes, hoisted.values)
-            with self._together():
+            with self._apart(), packed_together():
                 for node in hoisted.nodes:
                     self._is_ready(node, work)
             self._compute(preparation, work)
@@ -111,14 +111,8 @@ class Preparer:
     ) -> "_Work":
         return _Work(self._store.positions, parameters, self._context, nodes, results)
 
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Where values are computed that stay: apart from others in memory, packed together."""
-        if self._context.device.type != "cpu":
-            yield
-            return
-        with large_blocks_apart(), packed_together():
-            yield
+    def _apart(self) -> AbstractContextManager[None]:
+        return large_blocks_apart() if self._context.device.type == "cpu" else nullcontext()
 
     def _is_ready(self, node: Node, work: "_Work") -> bool:
         """Whether another plan has a node's results, or it is worth it to compute them now."""
@@ -133,7 +127,7 @@ class Preparer:
         return known if is_current else None
 
     def _compute(self, preparation: Preparation, work: "_Work") -> None:
-        with self._together():
+        with self._apart():  # other threads find what is packed here: it is so at once
             contents = [self._content(value, work) for value in preparation.hoisted.values]
         preparation.take(contents, work.parameters)
 
@@ -246,6 +240,7 @@ class _Work:
         for value in node.inputs:
             if value is not None and value.node is not None:
                 self.tensor(value)
+        use(self._contents[v] for v in dependencies(node) if v in self._contents)
         results = evaluate(node, self._contents, self._context)
         pairs = zip(node.outputs, results, strict=False)
         self._contents.update((value, result) for value, result in pairs if value is not None)
