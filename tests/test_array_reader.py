@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hetu.errors import ExternalDataError
-from hetu.onnx import load_onnx
+from hetu.errors import ExternalDataError, ModelError
+from hetu.onnx import load_onnx, to_proto
 from hetu.onnx.array_reader import ArrayReader
 from hetu.progress import Progress
 from hetu.types import dtype
@@ -87,3 +87,47 @@ def test_a_file_for_each_tensor(tmp_path: Path) -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(variables[name].data.array, array)
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def external(path: Path, array: np.ndarray, name: str) -> TensorProto:
+    """A tensor whose data is in a file of its own beside a model."""
+    path.write_bytes(array.tobytes())
+    tensor = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor.external_data.add(key="location", value=path.name)
+    return tensor
+
+
+@pytest.mark.parametrize("last", [199_999, 200_000])
+def test_what_is_checked_is_read_before(last: int, tmp_path: Path) -> None:
+    """Indices of a sparse tensor lead into its shape, however many there are."""
+    indices = np.arange(0, 100_000)
+    indices[-1] = last
+    values = external(tmp_path / "values", np.ones(100_000, np.float32), "w")
+    places = external(tmp_path / "indices", indices, "at")
+    sparse = onnx.SparseTensorProto(values=values, indices=places, dims=[200_000])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [200_000])
+    graph = helper.make_graph([helper.make_node("Neg", ["w"], ["y"])], "g", [], [output])
+    graph.sparse_initializer.append(sparse)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    if last < 200_000:
+        assert load_onnx(path).variables["w"].data.indices.array[-1] == last
+    else:
+        with pytest.raises(ModelError, match="lead out of its shape"):
+            load_onnx(path)
+
+
+def test_training_graphs_are_handed_on_with_their_data(tmp_path: Path) -> None:
+    array = np.arange(100_000, dtype=np.float32)
+    identity = helper.make_node("Identity", ["x"], ["y"])
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    model = helper.make_model(helper.make_graph([identity], "g", [info], [result]))
+    algorithm = model.training_info.add().algorithm
+    algorithm.name = "step"
+    algorithm.initializer.append(external(tmp_path / "state", array, "state"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    (again,) = to_proto(load_onnx(path)).training_info
+    np.testing.assert_array_equal(numpy_helper.to_array(again.algorithm.initializer[0]), array)

@@ -11,7 +11,7 @@ from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.nested import nested_nodes
-from hetu.onnx.proto import ReadExternal, read_attribute
+from hetu.onnx.proto import NoTensorReader, TensorReader, read_attribute
 from hetu.ops.registry import find
 from hetu.types import short_domain
 
@@ -19,7 +19,7 @@ BodyOf = Callable[[onnx.NodeProto, int], Function | None]
 
 
 def read_functions(
-    model: onnx.ModelProto, external: ReadExternal, schemas: "SchemaBodies"
+    model: onnx.ModelProto, external: TensorReader, schemas: "SchemaBodies"
 ) -> dict[FunctionKey, Function]:
     """The model's functions, in its order, without those that stand for hetu's own operators.
 
@@ -85,7 +85,7 @@ def _calls(nodes: Iterable[onnx.NodeProto]) -> list[FunctionKey]:
 class SchemaBodies:
     """Finds the body that an operator's schema has, for operators that hetu has no kernel for."""
 
-    def __init__(self, model: onnx.ModelProto, external: ReadExternal) -> None:
+    def __init__(self, model: onnx.ModelProto, external: TensorReader) -> None:
         self._model = model
         self._external = external
 
@@ -121,7 +121,7 @@ def schema_body(
     proto = _schema_function(node, version, types, opset)
     if proto is None:
         return None
-    return _read_schema_function(node, version, proto, opset, _no_external, lambda *_: None)
+    return _read_schema_function(node, version, proto, opset, NoTensorReader(), lambda *_: None)
 
 
 def _read_schema_function(
@@ -129,7 +129,7 @@ def _read_schema_function(
     version: int,
     proto: onnx.FunctionProto,
     opset: int,
-    external: ReadExternal,
+    external: TensorReader,
     body_of: BodyOf,
 ) -> Function:
     """A schema's function; some leave the opset of ai.onnx to the model: `opset` it is there."""
@@ -172,7 +172,7 @@ def _wants_types(node: onnx.NodeProto, version: int) -> bool:
     return bool(schema and schema.has_context_dependent_function and not schema.has_function)
 
 
-def _defaults(node: onnx.NodeProto, version: int, external: ReadExternal) -> dict[str, Attribute]:
+def _defaults(node: onnx.NodeProto, version: int, external: TensorReader) -> dict[str, Attribute]:
     """The attributes that the schema gives where a node does not."""
     defaults = {name: a.default_value for name, a in _schema(node, version).attributes.items()}
     return {
@@ -186,10 +186,6 @@ def _no_graph(graph: onnx.GraphProto) -> None:
     raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
 
 
-def _no_external(proto: onnx.TensorProto, _: object) -> Any:
-    raise ModelError(f"the tensor {show(proto.name)} of a schema lies in another file")
-
-
 def _closest(versions: Sequence[int], version: int) -> int:
     """The newest of the opsets a body is written in that is not newer, else the oldest."""
     return max((v for v in versions if v <= version), default=min(versions))
@@ -198,7 +194,7 @@ def _closest(versions: Sequence[int], version: int) -> int:
 def _read(
     proto: onnx.FunctionProto,
     functions: Mapping[FunctionKey, Function],
-    external: ReadExternal,
+    external: TensorReader,
     body_of: BodyOf,
     local: bool = True,
 ) -> Function:

@@ -53,6 +53,10 @@ class ExternalReader:
             raise ExternalDataError(f"{what}: bytes up to {end} asked for, it has {size}")
         return self._arrays.read(file, offset, element, tuple(proto.dims), what)
 
+    def settle(self) -> None:
+        """Have read what all arrays contain."""
+        self._arrays.settle()
+
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """The tensors of a model that may have external data: initializers and attributes."""

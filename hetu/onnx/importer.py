@@ -21,7 +21,7 @@ from hetu.ir import (
 from hetu.onnx.derivative import derivative
 from hetu.onnx.order import sorted_nodes
 from hetu.onnx.proto import (
-    ReadExternal,
+    TensorReader,
     copies,
     read_attribute,
     read_metadata,
@@ -51,7 +51,7 @@ class GraphReader:
         opsets: Mapping[str, int],
         functions: Mapping[FunctionKey, Function],
         roles: Mapping[str, Role],
-        external: ReadExternal,
+        external: TensorReader,
         body_of: Callable[[onnx.NodeProto, int], Function | None],
     ) -> None:
         self._model = model

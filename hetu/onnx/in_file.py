@@ -15,7 +15,7 @@ import onnx
 
 from hetu.errors import show
 from hetu.onnx.array_reader import ArrayReader
-from hetu.onnx.proto import ReadExternal
+from hetu.onnx.proto import TensorReader
 from hetu.onnx.raw import check_raw_size, read_into
 from hetu.types import STRING, DType
 
@@ -47,23 +47,31 @@ class InFile:
     file: FileIO
     places: Places
 
-    def reader(self, external: ReadExternal, arrays: ArrayReader) -> ReadExternal:
-        """What reads these tensors' arrays and leaves all others to `external`.
+    def reader(self, external: TensorReader, arrays: ArrayReader) -> TensorReader:
+        """What reads these tensors' arrays and leaves all others to `external`."""
+        return _Reader(self, external, arrays)
 
-        It raises `ValueError` where the data of one does not fit its type and shape.
-        """
 
-        def read(proto: onnx.TensorProto, element: DType) -> np.ndarray:
-            if proto.external_data or proto.name not in self.places:
-                return external(proto, element)
-            offset, length = self.places[proto.name]
-            if element is STRING:
-                raise ValueError("strings have no raw data")
-            check_raw_size(length, proto.dims, element)
-            what = f"data of tensor {show(proto.name)}"
-            return arrays.read(self.file, offset, element, tuple(proto.dims), what)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    in_file: InFile
+    external: TensorReader
+    arrays: ArrayReader
 
-        return read
+    def __call__(self, proto: onnx.TensorProto, element: DType) -> np.ndarray:
+        """The array of a tensor. Raises `ValueError` where its data does not fit type and shape."""
+        if proto.external_data or proto.name not in self.in_file.places:
+            return self.external(proto, element)
+        offset, length = self.in_file.places[proto.name]
+        if element is STRING:
+            raise ValueError("strings have no raw data")
+        check_raw_size(length, proto.dims, element)
+        what = f"data of tensor {show(proto.name)}"
+        return self.arrays.read(self.in_file.file, offset, element, tuple(proto.dims), what)
+
+    def settle(self) -> None:
+        """Have read what all arrays contain."""
+        self.arrays.settle()
 
 
 def without_large_data(file: FileIO) -> tuple[bytes, InFile] | None:

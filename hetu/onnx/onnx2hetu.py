@@ -1,7 +1,7 @@
 """Import: an ONNX model becomes a graph that runs, trains and can be exported again."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from io import FileIO
@@ -21,7 +21,7 @@ from hetu.onnx.external import ExternalReader, tensors_in
 from hetu.onnx.importer import GraphReader
 from hetu.onnx.in_file import InFile, without_large_data
 from hetu.onnx.proto import (
-    ReadExternal,
+    TensorReader,
     check_texts,
     copies,
     read_metadata,
@@ -103,7 +103,7 @@ def load_onnx(
         external = ExternalReader(folder, arrays)
         read = in_file.reader(external, arrays) if in_file else external
         try:
-            model = _read(proto, read, arrays.settle, trainable)
+            model = _read(proto, read, trainable)
         except TypeError:
             check_texts(proto)
             raise
@@ -113,12 +113,7 @@ def load_onnx(
     return LoadedModel(model)
 
 
-def _read(
-    proto: onnx.ModelProto,
-    external: ReadExternal,
-    settle: Callable[[], None],
-    trainable: Trainable,
-) -> Model:
+def _read(proto: onnx.ModelProto, external: TensorReader, trainable: Trainable) -> Model:
     opsets = _opsets(proto)
     _check_opsets(opsets)
     model = Model(
@@ -131,7 +126,7 @@ def _read(
         doc=proto.doc_string,
         metadata=read_metadata(proto.metadata_props),
         carried={
-            "training_info": _training_info(proto, external, settle),
+            "training_info": _training_info(proto, external),
             "configuration": copies(proto.configuration),
         },
     )
@@ -189,16 +184,14 @@ def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     return proto
 
 
-def _training_info(
-    proto: onnx.ModelProto, external: ReadExternal, settle: Callable[[], None]
-) -> tuple[Any, ...]:
+def _training_info(proto: onnx.ModelProto, external: TensorReader) -> tuple[Any, ...]:
     """The training graphs, which are only handed on, with their external data inside."""
     infos = copies(proto.training_info)
     graphs = [graph for info in infos for graph in (info.initialization, info.algorithm)]
     for tensor in tensors_in(graphs):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             content = read_tensor(tensor, external)
-            settle()
+            external.settle()
             tensor.CopyFrom(write_tensor(content))
     return infos
 

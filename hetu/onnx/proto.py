@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import Any, cast, get_args
+from typing import Any, Protocol, cast, get_args
 
 import numpy as np
 import onnx
@@ -27,7 +27,28 @@ from hetu.types import (
     dtype,
 )
 
-ReadExternal = Callable[[onnx.TensorProto, DType], np.ndarray]
+
+class TensorReader(Protocol):
+    """Reads tensors whose data is not in their messages."""
+
+    def __call__(self, proto: onnx.TensorProto, element: DType, /) -> np.ndarray:
+        """The array of a tensor; what it contains may be read later."""
+        ...
+
+    def settle(self) -> None:
+        """Have read what all arrays contain."""
+        ...
+
+
+class NoTensorReader:
+    """Stands where the data of every tensor has to be in its message."""
+
+    def __call__(self, proto: onnx.TensorProto, _: DType, /) -> np.ndarray:
+        """Raise `ModelError`."""
+        raise ModelError(f"the tensor {show(proto.name)} of a schema lies in another file")
+
+    def settle(self) -> None:
+        """There is nothing to read."""
 
 
 def read_text(data: bytes) -> str:
@@ -161,7 +182,7 @@ def check_texts(proto: Message) -> None:
 # Tensors ----------------------------------------------------------------------------------------
 
 
-def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
+def read_tensor(proto: onnx.TensorProto, read_external: TensorReader) -> Tensor:
     """A tensor of a file. Raises `ModelError` where its data does not fit its type and shape."""
     try:
         array = _read_array(proto, read_dtype(proto.data_type), read_external)
@@ -178,7 +199,7 @@ def read_tensor(proto: onnx.TensorProto, read_external: ReadExternal) -> Tensor:
     )
 
 
-def _read_array(proto: onnx.TensorProto, element: DType, read_external: ReadExternal) -> np.ndarray:
+def _read_array(proto: onnx.TensorProto, element: DType, read_external: TensorReader) -> np.ndarray:
     shape = tuple(proto.dims)
     if any(dim < 0 for dim in shape):
         raise ValueError(f"negative dimension in {list(shape)}")
@@ -229,11 +250,12 @@ def _data_only(proto: onnx.TensorProto) -> onnx.TensorProto:
     return proto
 
 
-def read_sparse(proto: onnx.SparseTensorProto, read_external: ReadExternal) -> SparseTensor:
+def read_sparse(proto: onnx.SparseTensorProto, read_external: TensorReader) -> SparseTensor:
     """A sparse tensor in ONNX's COO form."""
     values = read_tensor(proto.values, read_external)
     indices = read_tensor(proto.indices, read_external)
     sparse = SparseTensor(values, indices, tuple(proto.dims))
+    read_external.settle()
     fault = _fault(sparse)
     if fault:
         raise ModelError(f"sparse tensor {show(values.name)}: {fault}")
@@ -281,7 +303,7 @@ _KINDS = {code: kind for kind, code in _CODES.items()}
 
 def read_attribute(
     proto: onnx.AttributeProto,
-    read_external: ReadExternal,
+    read_external: TensorReader,
     read_graph: Callable[[onnx.GraphProto], Any],
 ) -> Attribute:
     """A node's attribute; `read_graph` reads what it holds of graphs."""

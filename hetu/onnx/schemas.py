@@ -7,12 +7,12 @@ from typing import Any
 
 import onnx
 
-from hetu.errors import ModelError
+from hetu.errors import ModelError, show
 from hetu.ir import Attribute, Function, Node, SparseTensor, Tensor, Value, dependencies
 from hetu.onnx.bodies import schema_body
 from hetu.onnx.data_file import HeldData
 from hetu.onnx.exporter import GraphWriter
-from hetu.onnx.proto import read_attribute, read_type, write_tensor, write_type
+from hetu.onnx.proto import NoTensorReader, read_attribute, read_type, write_tensor, write_type
 from hetu.passes.inline import expand
 from hetu.passes.opset import Formal, Setting, Signature
 from hetu.passes.opset.rewrite import constant_data
@@ -327,8 +327,8 @@ def _setting(attribute: onnx.defs.OpSchema.Attribute) -> Setting:
 
 
 def _default(proto: onnx.AttributeProto) -> Attribute:
-    return read_attribute(proto, _nothing, _nothing)
+    return read_attribute(proto, NoTensorReader(), _no_graph)
 
 
-def _nothing(*_: object) -> Any:
-    raise ModelError("the default of an attribute is a graph or lies in another file")
+def _no_graph(graph: onnx.GraphProto) -> Any:
+    raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")

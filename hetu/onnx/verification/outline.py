@@ -12,7 +12,7 @@ from onnx import inliner, numpy_helper
 
 from hetu.errors import HetuError
 from hetu.onnx.nested import subgraphs
-from hetu.onnx.proto import ReadExternal, read_dtype, read_tensor
+from hetu.onnx.proto import TensorReader, read_dtype, read_tensor
 
 _SMALL = 1024
 """Initializers up to this many elements may be shapes or settings: their content is kept."""
@@ -48,7 +48,7 @@ class Outline:
     `constants` are the small initializers and constants by name.
     """
 
-    def __init__(self, model: onnx.ModelProto, external: ReadExternal) -> None:
+    def __init__(self, model: onnx.ModelProto, external: TensorReader) -> None:
         self.model = _inlined(_without_weights(model, external))
         self.main = _scope(self.model.graph, None)
         self.constants = dict(_constants(self.model.graph))
@@ -70,7 +70,7 @@ class Outline:
         return dict(_types(model.graph))
 
 
-def _without_weights(model: onnx.ModelProto, external: ReadExternal) -> onnx.ModelProto:
+def _without_weights(model: onnx.ModelProto, external: TensorReader) -> onnx.ModelProto:
     outline = onnx.ModelProto(
         ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions
     )
@@ -94,7 +94,7 @@ def _without_weights(model: onnx.ModelProto, external: ReadExternal) -> onnx.Mod
     return outline
 
 
-def _light(tensor: onnx.TensorProto, external: ReadExternal) -> onnx.TensorProto:
+def _light(tensor: onnx.TensorProto, external: TensorReader) -> onnx.TensorProto:
     """A tensor with its data, if it is small, in the file itself."""
     bare = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     if np.prod(tensor.dims, dtype=np.float64) > _SMALL:
