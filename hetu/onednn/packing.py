@@ -1,9 +1,7 @@
 """Weights in orders of the library's own."""
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.common import present, reorder
 from hetu.onednn.primitive import Order, Primitive, strided
+from hetu.threads import share
 
 _MOST_WAITING = 1 << 26
 """Weights of so many bytes wait at most: those that were made for the library only go then."""
@@ -94,24 +93,16 @@ def use(values: Iterable[object]) -> None:
 
 def _run(packings: list[_Packing]) -> None:
     """Pack what waits, the largest first."""
-    threads = min(torch.get_num_threads(), len(packings))
-    rest = iter(sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True))
+    ordered = sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True)
     packings.clear()
-    if threads > 1:
-        with ThreadPoolExecutor(threads - 1, "hetu packs") as pool:
-            others = [pool.submit(_run_alone, rest) for _ in range(threads - 1)]
-            _run_alone(rest)
-        for other in others:
-            other.result()
-    for packing in rest:
-        packing.run()
+    if len(ordered) > 1:
+        share(ordered, _run_alone, min(torch.get_num_threads(), len(ordered)))
+    elif ordered:  # a single one, which the library's threads share
+        ordered[0].run()
 
 
 def _run_alone(packings: Iterator[_Packing]) -> None:
-    """Pack weights that other threads take from, too, in this thread alone."""
-    try:
-        with present().one_thread():
-            for packing in packings:
-                packing.run()
-    finally:  # where one cannot be packed, no other need be
-        deque(packings, 0)
+    """Pack weights in this thread alone."""
+    with present().one_thread():
+        for packing in packings:
+            packing.run()

@@ -4,9 +4,7 @@ Most of the time goes into copying and into new pages of memory, in which the sy
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from math import prod
@@ -19,13 +17,17 @@ from hetu.errors import ExternalDataError, LimitError
 from hetu.onnx.raw import raw_size, read_into, unpacked
 from hetu.pages import populate, reserve
 from hetu.progress import Progress
+from hetu.threads import share
 from hetu.types import DType
 
 _SMALL = 1 << 16
 """Arrays of at most so many bytes are read at once."""
 
 _PIECE = 1 << 20
-"""Elements that are read at a time: a multiple of 8, so that sub-byte ones end with a byte."""
+"""Elements that are read at a time: a multiple of 8, so that sub-byte ones end with a byte.
+
+Fewer than are written at a time (`raw.PIECE`), for threads to share.
+"""
 
 _LARGE = 1 << 22
 """Bytes that are worth another thread."""
@@ -86,24 +88,15 @@ class ArrayReader:
 
     def settle(self) -> None:
         """Read what is still to be read."""
-        pieces = iter(self._pending)
-        helpers = min(sum(piece.size for piece in self._pending) // _LARGE, _THREADS - 1)
-        with ThreadPoolExecutor(max(helpers, 1), "hetu reads") as pool:
-            others = [pool.submit(self._read, pieces) for _ in range(helpers)]
-            self._read(pieces)
-        for other in others:
-            other.result()
+        helpers = sum(piece.size for piece in self._pending) // _LARGE
+        share(self._pending, self._read, min(1 + helpers, _THREADS))
         self._pending.clear()
         self._close()
 
     def _read(self, pieces: Iterator["_Piece"]) -> None:
-        """Read pieces, which other threads take from, too."""
-        try:
-            for piece in pieces:
-                piece.read()
-                self._progress.advance(piece.size)
-        finally:  # where one cannot be read, no other need be
-            deque(pieces, 0)
+        for piece in pieces:
+            piece.read()
+            self._progress.advance(piece.size)
 
     def _close(self) -> None:
         while self._files:

@@ -11,7 +11,7 @@ from hetu.errors import ModelError, UnsupportedError, show
 from hetu.ir import Attribute, Function, Graph, nested_graphs
 from hetu.onnx.importer import FunctionKey, GraphReader
 from hetu.onnx.nested import nested_nodes
-from hetu.onnx.proto import NoTensorReader, TensorReader, read_attribute
+from hetu.onnx.proto import NoTensorReader, TensorReader, read_attribute, read_default
 from hetu.ops.registry import find
 from hetu.types import short_domain
 
@@ -136,7 +136,7 @@ def _read_schema_function(
     if all(entry.domain for entry in proto.opset_import):
         proto.opset_import.append(onnx.helper.make_opsetid("", opset))
     function = _read(proto, {}, external, body_of, local=False)
-    return replace(function, defaults=_defaults(node, version, external))
+    return replace(function, defaults=_defaults(node, version))
 
 
 def _schema_function(
@@ -172,18 +172,10 @@ def _wants_types(node: onnx.NodeProto, version: int) -> bool:
     return bool(schema and schema.has_context_dependent_function and not schema.has_function)
 
 
-def _defaults(node: onnx.NodeProto, version: int, external: TensorReader) -> dict[str, Attribute]:
+def _defaults(node: onnx.NodeProto, version: int) -> dict[str, Attribute]:
     """The attributes that the schema gives where a node does not."""
     defaults = {name: a.default_value for name, a in _schema(node, version).attributes.items()}
-    return {
-        name: read_attribute(default, external, _no_graph)
-        for name, default in defaults.items()
-        if default.type
-    }
-
-
-def _no_graph(graph: onnx.GraphProto) -> None:
-    raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
+    return {name: read_default(default) for name, default in defaults.items() if default.type}
 
 
 def _closest(versions: Sequence[int], version: int) -> int:

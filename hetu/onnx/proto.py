@@ -327,6 +327,15 @@ def read_attribute(
     return Attribute(cast(AttributeKind, kind), value, doc=proto.doc_string)
 
 
+def read_default(proto: onnx.AttributeProto) -> Attribute:
+    """The default that a schema gives an attribute, with the data of its tensors inside."""
+    return read_attribute(proto, NoTensorReader(), _no_graph)
+
+
+def _no_graph(graph: onnx.GraphProto) -> None:
+    raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
+
+
 def _kind_by_content(proto: onnx.AttributeProto) -> str:
     """The kind of an attribute of an early file, which does not state it."""
     by_field = {field: kind for kind, field in _FIELDS.items()}

@@ -7,12 +7,12 @@ from typing import Any
 
 import onnx
 
-from hetu.errors import ModelError, show
-from hetu.ir import Attribute, Function, Node, SparseTensor, Tensor, Value, dependencies
+from hetu.errors import ModelError
+from hetu.ir import Function, Node, SparseTensor, Tensor, Value, dependencies
 from hetu.onnx.bodies import schema_body
 from hetu.onnx.data_file import HeldData
 from hetu.onnx.exporter import GraphWriter
-from hetu.onnx.proto import NoTensorReader, read_attribute, read_type, write_tensor, write_type
+from hetu.onnx.proto import read_default, read_type, write_tensor, write_type
 from hetu.passes.inline import expand
 from hetu.passes.opset import Formal, Setting, Signature
 from hetu.passes.opset.rewrite import constant_data
@@ -323,12 +323,4 @@ def _formals(parameters: Sequence[Any], allowed: Mapping[str, frozenset[str]]) -
 def _setting(attribute: onnx.defs.OpSchema.Attribute) -> Setting:
     kind: AttributeKind = attribute.type.name.lower().replace("type_proto", "type")  # pyright: ignore
     default = attribute.default_value
-    return Setting(kind, attribute.required, _default(default) if default.type else None)
-
-
-def _default(proto: onnx.AttributeProto) -> Attribute:
-    return read_attribute(proto, NoTensorReader(), _no_graph)
-
-
-def _no_graph(graph: onnx.GraphProto) -> Any:
-    raise ModelError(f"the default of an attribute is the graph {show(graph.name)}")
+    return Setting(kind, attribute.required, read_default(default) if default.type else None)

@@ -15,7 +15,6 @@ _COMPUTED = (
     "LinearPlus", "Pool", "ToBlocks", "FromBlocks", "ImageRows",
 )  # fmt: skip
 
-
 _IN_PLACE = ("ToBlocks", "ImageRows")
 """Those of them whose result may be their input in another form."""
 

@@ -269,7 +269,7 @@ def _needed(item: Evaluated) -> Sequence[Value]:
 
 
 def _result(value: Any, as_numpy: bool) -> Any:
-    if isinstance(value, torch.Tensor) or isinstance(value, np.ndarray):  # noqa: SIM101
+    if isinstance(value, (torch.Tensor, np.ndarray)):
         if isinstance(value, torch.Tensor) and value.requires_grad:
             value = value.detach()
         return to_numpy(value) if as_numpy else NDArray(value)

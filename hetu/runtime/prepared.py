@@ -54,7 +54,8 @@ class Preparation:
     def is_current(self, parameters: Sequence[torch.Tensor], edition: int | None) -> bool:
         """Whether the values are those for some parameters, which are of an edition of a store."""
         if edition is not None and edition == self._edition:
-            return self._state[2] == torch.get_num_threads()
+            _, _, threads = self._state
+            return threads == torch.get_num_threads()
         is_current = is_same(self._state, self._state_of(parameters))
         self._edition = edition if is_current else None
         return is_current
@@ -62,7 +63,6 @@ class Preparation:
     def take(self, contents: Sequence[_Content], parameters: Sequence[torch.Tensor]) -> None:
         """Hold what was computed from some parameters, and keep it alive for other plans."""
         self._state = self._state_of(parameters)
-        self._edition = None
         self._contents = contents
         self.tensors = [content.tensor for content in contents]
         self.storages = storages(t for t in self.tensors if t.layout is torch.strided)

@@ -140,7 +140,7 @@ class SubExecutor:
         keys = (inference, *feed_dict)
         found = self._routes[keys].find(feed_dict) if keys in self._routes else None
         if found is not None:
-            self._context.training = None if inference is None else not inference
+            self._enter(inference)
             return *found, self._store.tensors
         plans, feeds, parameters = self._start(feed_dict, inference, advance)
         plan = plans.find(feeds)
@@ -148,11 +148,15 @@ class SubExecutor:
             self._routes[keys].take(feed_dict, feeds, plan)
         return plan, feeds, parameters
 
+    def _enter(self, inference: bool | None) -> None:
+        """Let nodes run in a mode."""
+        self._context.training = None if inference is None else not inference
+
     def _start(
         self, feed_dict: Mapping[Value | str, Any], inference: bool | None, advance: bool
     ) -> tuple[Plans, list[Any], list[Any]]:
         """The plans to choose from, the feeds and the parameters."""
-        self._context.training = None if inference is None else not inference
+        self._enter(inference)
         keys = (inference, *feed_dict)
         if keys in self._routes:
             route = self._routes[keys]
@@ -244,7 +248,7 @@ class SubExecutor:
 
     def _plans_for(self, inference: bool | None, overridden: tuple[Value, ...]) -> Plans:
         """The plans of a mode in which the constants `overridden` are fed after the other feeds."""
-        self._context.training = None if inference is None else not inference
+        self._enter(inference)
         if (inference, overridden) not in self._plans:
             graph = with_fed(self.graph, overridden)
             planner = Planner(
