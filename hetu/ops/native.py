@@ -6,8 +6,7 @@ leaves weights as they are and the public operators run instead.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -270,16 +269,6 @@ def _split_pads(pads: Ints) -> tuple[Ints, Ints]:
     return pads, (0,) * half
 
 
-def packed_together() -> AbstractContextManager[None]:
-    """Where weights for the library are packed in several threads, at its end or before `use`."""
-    return onednn.packed_together()
-
-
-def use(values: Iterable[Any]) -> None:
-    """Have weights packed by now that are among values which are about to be used."""
-    onednn.use(values)
-
-
 def packed_form(tensor: Any) -> bytes | None:
     """What tells the order in memory of a packed weight; None for what is not packed."""
     if isinstance(tensor, onednn.Packed):
@@ -337,6 +326,7 @@ def convolution(
 
 
 pool = onednn.pool
+packed_together, use = onednn.packed_together, onednn.use
 channels_last = onednn.channels_last
 suits_winograd = onednn.suits_winograd
 suits_depthwise = onednn.suits_depthwise
