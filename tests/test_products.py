@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import hetu as ht
 from hetu.ops import native, products
-from hetu.ops.products import Choice, choose, trained_product
+from hetu.ops.products import LARGEST_MEASURED, Choice, choose, trained_product
 from tests.test_native import placed, random
 
 EVERY = Choice(True, True, True)
@@ -69,39 +69,48 @@ def test_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_library", "rows", "cost", "expected"),
+    ("has_library", "large", "cost", "expected"),
     [
-        (False, 300, 5.0, (False, False, False)),
-        (False, 301, 1.1, (True, True, False)),
-        (False, 302, 0.9, (True, True, False)),
-        (False, 303, 0.5, (True, True, True)),
-        (True, 305, 5.0, (False, False, False)),
-        (True, 306, 1.1, (True, True, True)),
+        (False, 0.5, 5.0, (False, False, False)),
+        (False, 0.5, 1.1, (True, True, False)),
+        (False, 0.5, 0.5, (True, True, True)),
+        (True, 0.5, 5.0, (False, False, False)),
+        (True, 0.5, 1.1, (True, True, True)),
+        (True, 0.9, 0.9, (False, False, False)),
+        (True, 0.9, 0.5, (True, True, True)),
     ],
 )
 def test_the_choice_is_measured(
     has_library: bool,
-    rows: int,
+    large: float,
     cost: float,
     expected: tuple[bool, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another way has to be much faster than the usual one, and is measured once.
+    """The usual way is what a large product shows; another has to be much faster.
 
-    The clock is the test's: BLAS takes a second, oneDNN `cost` of them.
+    The clock is the test's: BLAS takes a second, oneDNN `large` of them for the large product and
+    `cost` for others.
     """
     taken = []
 
     def seconds(function: partial[torch.Tensor]) -> float:
-        taken.append(1.0 if function.func is torch.mm else cost)
+        is_large = function.args[0].shape == (LARGEST_MEASURED, LARGEST_MEASURED)
+        taken.append(1.0 if function.func is torch.mm else large if is_large else cost)
         return taken[-1]
 
     monkeypatch.setattr(native, "has_wide_products", lambda: True)
     monkeypatch.setattr(native, "has_library", lambda: has_library)
     monkeypatch.setattr(products, "_seconds", seconds)
-    assert choose(rows, 400, 500) == Choice(*expected)
-    assert set(taken) == {1.0, cost}
-    taken.clear()
-    assert choose(rows, 400, 500) == Choice(*expected) and not taken
-    monkeypatch.setattr(native, "has_wide_products", lambda: False)
-    assert not any(choose(304, 400, 500))
+    products._measured.cache_clear()
+    products._suits_onednn.cache_clear()
+    try:
+        assert choose(300, 400, 500) == Choice(*expected)
+        assert set(taken) == {1.0, large, cost}
+        taken.clear()
+        assert choose(300, 400, 500) == Choice(*expected) and not taken
+        monkeypatch.setattr(native, "has_wide_products", lambda: False)
+        assert not any(choose(304, 400, 500))
+    finally:
+        products._measured.cache_clear()
+        products._suits_onednn.cache_clear()

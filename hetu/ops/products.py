@@ -33,9 +33,7 @@ _TURNS = 6
 def choose(rows: int, depth: int, columns: int) -> Choice:
     """The choice for (rows, depth) times (depth, columns), measured when it is first asked for.
 
-    On processors with wide vectors oneDNN mostly computes results and gradients of inputs faster,
-    and those of weights where its library reads transposed operands as they lie, BLAS elsewhere:
-    only a measurement that says otherwise changes that.
+    Each product goes the usual way, unless the other one is much faster for its sizes.
     """
     sizes = (min(size, LARGEST_MEASURED) for size in (rows, depth, columns))
     return _measured(*sizes)
@@ -45,19 +43,31 @@ def choose(rows: int, depth: int, columns: int) -> Choice:
 def _measured(rows: int, depth: int, columns: int) -> Choice:
     if not native.has_wide_products():
         return Choice(False, False, False)
+    suits = _suits_onednn()
+    suits_weights = suits and native.has_library()
     x, w, y = (torch.full(s, 0.5) for s in ((rows, depth), (columns, depth), (rows, columns)))
     return Choice(
-        result=not _is_much_faster(*_ways(x, w)[::-1]),
-        gradient_x=not _is_much_faster(*_ways(y, w.t())[::-1]),
-        gradient_w=_suits_weights(*_ways(y.t(), x.t())),
+        result=_goes_to_onednn(x, w, suits),
+        gradient_x=_goes_to_onednn(y, w.t(), suits),
+        gradient_w=_goes_to_onednn(y.t(), x.t(), suits_weights),
     )
 
 
-def _suits_weights(blas: Callable[[], object], onednn: Callable[[], object]) -> bool:
-    """Whether oneDNN is to compute gradients of weights."""
-    if native.has_library():
-        return not _is_much_faster(onednn, blas)
-    return _is_much_faster(blas, onednn)
+@lru_cache(1)
+def _suits_onednn() -> bool:
+    """Whether oneDNN is the usual way: for gradients of weights its library alone, which reads
+    transposed operands as they lie.
+
+    BLAS leaves vectors of 512 bits unused on some makers' processors, where it is half as fast; on
+    those of others it is faster in large products than what a small one shows.
+    """
+    x = torch.full((LARGEST_MEASURED, LARGEST_MEASURED), 0.5)
+    return _is_much_faster(*_ways(x, x))
+
+
+def _goes_to_onednn(a: Tensor, b: Tensor, is_usual: bool) -> bool:
+    blas, onednn = _ways(a, b)
+    return not _is_much_faster(onednn, blas) if is_usual else _is_much_faster(blas, onednn)
 
 
 def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
