@@ -18,11 +18,14 @@ FILE = "libdnnl.so.3"
 
 NO_TYPE, F32 = 0, 3
 ANY_ORDER, BLOCKS_OF_16 = 1, 78
-TRAINING, INFERENCE = 64, 96
+TRAINING, INFERENCE, BACKWARD = 64, 96, 128
 DIRECT_CONVOLUTION, WINOGRAD_CONVOLUTION, DIRECT_DECONVOLUTION = 0x1, 0x2, 0xA
 SCRATCHPAD_OF_CALLER = 1
 SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
 SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
+MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 49, 50, 51, 52, 64
+SCALE_GRADIENT, SHIFT_GRADIENT = 255, 256
+USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
 STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
 ADDED = 1 << 15 | OTHER
 DEPTHWISE = 1 << 14
@@ -96,6 +99,12 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "pooling_backward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p, c_void_p,
+    ),
+    "batch_normalization_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_float, c_uint, c_void_p,
+    ),
+    "batch_normalization_backward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_float, c_uint, c_void_p, c_void_p,
     ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,

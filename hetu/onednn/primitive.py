@@ -135,7 +135,11 @@ class Description:
     @property
     def scratchpad(self) -> int:
         """The bytes of memory that it works with."""
-        return self.library.size(self.library.argument(self.handle, c.SCRATCHPAD))
+        return self.size(c.SCRATCHPAD)
+
+    def size(self, argument: int) -> int:
+        """The bytes of memory that an argument takes."""
+        return self.library.size(self.library.argument(self.handle, argument))
 
     def order(self, argument: int, shape: Shape) -> Order:
         """The order that it wants an argument of a shape in."""

@@ -33,7 +33,8 @@ _TURNS = 6
 def choose(rows: int, depth: int, columns: int) -> Choice:
     """The choice for (rows, depth) times (depth, columns), measured when it is first asked for.
 
-    Each product goes the usual way, unless the other one is much faster for its sizes.
+    Each product goes the usual way, unless the other one is much faster for its sizes. Gradients
+    of weights go to oneDNN's library alone, which reads transposed operands as they lie.
     """
     sizes = (min(size, LARGEST_MEASURED) for size in (rows, depth, columns))
     return _measured(*sizes)
@@ -55,11 +56,10 @@ def _measured(rows: int, depth: int, columns: int) -> Choice:
 
 @lru_cache(1)
 def _suits_onednn() -> bool:
-    """Whether oneDNN is the usual way: for gradients of weights its library alone, which reads
-    transposed operands as they lie.
+    """Whether oneDNN is the usual way.
 
-    BLAS leaves vectors of 512 bits unused on some makers' processors, where it is half as fast; on
-    those of others it is faster in large products than what a small one shows.
+    MKL leaves vectors of 512 bits unused on other makers' processors than Intel's. On Intel's, a
+    product of this size takes the same time both ways, and MKL is faster in many larger ones.
     """
     x = torch.full((LARGEST_MEASURED, LARGEST_MEASURED), 0.5)
     return _is_much_faster(*_ways(x, x))

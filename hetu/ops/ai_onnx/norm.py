@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.autocast import together
+from hetu.ops.batch_norms import by_channel, move, normalize_batch, parameter, unbiased
 from hetu.ops.kinds import Context, DType, Ints, Tensor
 from hetu.ops.registry import op
 from hetu.types import FLOAT32
@@ -30,9 +31,9 @@ def batch_normalization(
 ) -> tuple[Tensor, ...]:
     if not ctx.is_training(training_mode):
         return _normalize(x, scale, b, input_mean, input_var, epsilon), input_mean, input_var
-    y, mean, var = _normalize_batch(x, scale, b, epsilon)
-    moved = var if training_mode else _unbiased(var, x)
-    running = _move(input_mean, mean, momentum), _move(input_var, moved, momentum)
+    y, mean, var = normalize_batch(x, scale, b, epsilon)
+    moved = var if training_mode else unbiased(var, x)
+    running = move(input_mean, mean, momentum), move(input_var, moved, momentum)
     return y, *running, *running
 
 
@@ -52,9 +53,9 @@ def batch_normalization_9(
     # until version 14 a node says by its outputs that it trains
     if not ctx.is_training(n_outputs > 1):
         return _normalize(x, scale, b, mean, var, epsilon), mean, var, mean, var
-    y, batch_mean, batch_var = _normalize_batch(x, scale, b, epsilon)
-    moved = batch_var if n_outputs > 1 else _unbiased(batch_var, x)
-    running = _move(mean, batch_mean, momentum), _move(var, moved, momentum)
+    y, batch_mean, batch_var = normalize_batch(x, scale, b, epsilon)
+    moved = batch_var if n_outputs > 1 else unbiased(batch_var, x)
+    running = move(mean, batch_mean, momentum), move(var, moved, momentum)
     return y, *running, batch_mean.to(mean.dtype), batch_var.to(var.dtype), *running
 
 
@@ -101,21 +102,6 @@ def batch_normalization_1(
     )  # fmt: skip
 
 
-def _parameter_type(x: Tensor) -> torch.dtype:
-    """The type in which torch takes scale and statistics of a batch normalization."""
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def _parameter(parameter: Tensor, x: Tensor) -> Tensor:
-    """A scale or statistic as torch's kernel wants it: the gradient's reads expanded ones wrong."""
-    return parameter.to(_parameter_type(x)).contiguous()
-
-
-def _by_channel(x: Tensor) -> Tensor:
-    """`x` with an axis of channels: a tensor of rank 1 is one channel."""
-    return x.unsqueeze(1) if x.ndim == 1 else x
-
-
 def _normalize(
     x: Tensor, scale: Tensor, b: Tensor, mean: Tensor, var: Tensor, epsilon: float
 ) -> Tensor:
@@ -123,47 +109,10 @@ def _normalize(
         shape = (-1, *(1,) * (x.ndim - 2))
         mean, var, scale, b = (p.reshape(shape) for p in (mean, var, scale, b))
         return ((x - mean) * (var + epsilon).rsqrt() * scale + b).to(x.dtype)
-    scale, b, mean, var = (_parameter(p, x) for p in (scale, b, mean, var))
+    scale, b, mean, var = (parameter(p, x) for p in (scale, b, mean, var))
     return torch.batch_norm(
-        _by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
+        by_channel(x), scale, b, mean, var, False, 0.0, epsilon, torch.backends.cudnn.enabled
     ).view_as(x)
-
-
-def _normalize_batch(
-    x: Tensor, scale: Tensor, b: Tensor, epsilon: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalized batch, its mean and its population variance, without their gradients.
-
-    torch computes the statistics on its way: with momentum 1 they replace the running ones.
-    """
-    kind = _parameter_type(x)
-    channels = _by_channel(x)
-    mean, var = (torch.zeros(scale.shape, dtype=kind, device=x.device) for _ in range(2))
-    y = torch.batch_norm(
-        channels, _parameter(scale, x), _parameter(b, x), mean, var, True, 1.0, epsilon,
-        torch.backends.cudnn.enabled,
-    )  # fmt: skip
-    count = _count(x)
-    var = var * ((count - 1) / count) if count > 1 else torch.zeros_like(var)
-    return y.view_as(x), mean, var
-
-
-def _count(x: Tensor) -> int:
-    """How many values each channel's statistics are of."""
-    return x.numel() // max(_by_channel(x).shape[1], 1)
-
-
-def _unbiased(var: Tensor, x: Tensor) -> Tensor:
-    """What the running variance of a node moves to that the file has in its inference form.
-
-    ONNX does not say how such a node trains; torch, TensorFlow and cuDNN do it like this.
-    """
-    count = _count(x)
-    return var * (count / (count - 1)) if count > 1 else var
-
-
-def _move(running: Tensor, batch: Tensor, momentum: float) -> Tensor:
-    return running.detach() * momentum + batch.to(running.dtype) * (1 - momentum)
 
 
 @op("InstanceNormalization")

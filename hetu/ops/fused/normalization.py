@@ -1,5 +1,6 @@
-"""Normalizations whose statistics are known."""
+"""Normalizations of batches: by statistics that are known, and by their own in training."""
 
+from hetu.ops.batch_norms import move, normalize_images, unbiased
 from hetu.ops.kinds import Floats, Tensor
 from hetu.ops.native import ACTIVATIONS
 from hetu.ops.registry import FUSED, op
@@ -16,3 +17,25 @@ def channel_affine(
     if x.is_contiguous():  # then vectors hold one channel, and one operand may be a single number
         return function((x * scale).add_(shift), *numbers)
     return function(shift.addcmul(x, scale), *numbers)
+
+
+@op("TrainedBatchNorm", domain=FUSED, buffers=("mean", "var"))
+def trained_batch_norm(
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float,
+    momentum: float,
+    moves_to_population: bool,
+    rectifies: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images normalized by their own statistics, or the positive part of that.
+
+    The running variance moves to the population's, or to the unbiased estimate.
+    """
+    y, batch_mean, batch_var = normalize_images(x, scale, b, epsilon, rectifies)
+    moved = batch_var if moves_to_population else unbiased(batch_var, x)
+    return y, move(mean, batch_mean, momentum), move(var, moved, momentum)

@@ -21,6 +21,8 @@ from hetu.passes.fusions.batch_norm import (
     batch_norm_activation,
     batch_norm_of_rows,
     lone_batch_norm,
+    trained_batch_norm,
+    trained_batch_norm_activation,
 )
 from hetu.passes.fusions.convolution import (
     convolution,
@@ -69,5 +71,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         single_pixel, convolution, trained_convolution, transposed_convolution,
         convolution_activation, convolution_plus, lone_batch_norm, batch_norm_activation, pool,
         trained_average, global_average, recurrent, trained_clip, select,
+        trained_batch_norm, trained_batch_norm_activation,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A convolution or product and the batch normalization after it: one with other weights."""
+"""Batch normalizations: into the weights before them in inference, by oneDNN in training."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, make_again, make_fused, output_of
-from hetu.passes.facts import argument, made_by
-from hetu.passes.fusion import Outcome, Replacement, Site, fusion
-from hetu.passes.fusions.activations import ACTIVATIONS, with_activation
+from hetu.passes.facts import argument, is_onnx, made_by
+from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
+from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import emit, is_given, moved, refusal
 from hetu.types import FLOAT32
 
 
 @fusion("BatchNormalization", inference_only=True)
 def batch_norm(node: Node, site: Site) -> Outcome:
-    """See the module."""
+    """A convolution and the normalization after it: one with other weights."""
     before = made_by(node.inputs[0], "Conv", "ConvTranspose")
     if before is None:
         return None
@@ -79,6 +79,45 @@ def lone_batch_norm(node: Node, site: Site) -> Outcome:
 def batch_norm_activation(node: Node, site: Site) -> Outcome:
     """An activation after a factor and a summand of each channel."""
     return with_activation(node, "ChannelAffine", site)
+
+
+@fusion("BatchNormalization")
+def trained_batch_norm(node: Node, site: Site) -> Outcome:
+    """A normalization of images by statistics of the batch, where channels may lie side by side."""
+    if not is_onnx(node, "BatchNormalization") or not site.facts.training:
+        return None
+    if site.facts.rank(node.inputs[0]) != 4 or not site.facts.has_library or node.version < 9:
+        return None
+    if any(site.facts.dtype(value) is not FLOAT32 for value in node.inputs):
+        return "not all of its inputs are known to be float32"
+    if not all(value is not None and value.node is None for value in node.inputs[3:]):
+        return "its running statistics are computed"
+    if not _are_unused(node, site):
+        return "its statistics are used"
+    if site.facts.derivatives > 1 or site.facts.compiles:
+        return "it is differentiated twice, or torch.compile takes it as it is"
+    given = {
+        "epsilon": argument(node, "epsilon"), "momentum": argument(node, "momentum"),
+        "moves_to_population": _trains_in_file(node),
+    }  # fmt: skip
+    fresh = make_fused("TrainedBatchNorm", node.inputs, node.outputs[0], given)
+    return Replacement([fresh], (*fresh.outputs, *(None for _ in node.outputs[1:])))
+
+
+@fusion("Relu")
+def trained_batch_norm_activation(node: Node, site: Site) -> Outcome:
+    """A ReLU after such a normalization."""
+    before = open_producer(node.inputs[0], "TrainedBatchNorm", site)
+    if before is None or not is_onnx(node, "Relu"):
+        return None
+    given = {**before.attributes, "rectifies": True}
+    fresh = make_fused("TrainedBatchNorm", before.inputs, node.outputs[0], given)
+    return replaced(node, fresh, before)
+
+
+def _trains_in_file(node: Node) -> bool:
+    """Whether a normalization is in its training form; older ones say so by their outputs."""
+    return bool(argument(node, "training_mode")) if node.version >= 14 else len(node.outputs) > 1
 
 
 def _ends_alike(one: Value | None, other: Value | None, site: Site) -> bool:

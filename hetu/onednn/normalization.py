@@ -1,0 +1,89 @@
+"""Normalization by statistics of a batch, with the ReLU after it, of images that train.
+
+The channels of images lie side by side.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.common import (
+    MOST,
+    Ints,
+    channels_last,
+    channels_last_strides,
+    contiguous,
+    present,
+)
+from hetu.onednn.primitive import After, Description, Primitive, strided
+
+
+def batch_norm(
+    x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, epsilon: float, rectifies: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`scale * (x - mean) / sqrt(variance + epsilon) + shift`, or its positive part.
+
+    Then mean and variance of each channel over the whole batch, and a mask, which says in a form of
+    the library's own where the result is positive, and is empty where it is as it is.
+    """
+    pair = _primitives(tuple(x.shape), epsilon, rectifies, torch.get_num_threads())
+    y = torch.empty_strided(pair.forward.shape, pair.forward.strides)
+    mean, variance, mask = torch.empty(len(scale)), torch.empty(len(scale)), torch.empty(pair.mask)
+    parameters = contiguous(scale), contiguous(shift)
+    masks = [mask] if rectifies else []
+    pair.forward.run(y, channels_last(x), *parameters, mean, variance, *masks)
+    return y, mean, variance, mask
+
+
+def batch_norm_gradient(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    mask: torch.Tensor,
+    epsilon: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of images, scale and shift, from that of the result."""
+    masks = [mask] if mask.numel() else []
+    pair = _primitives(tuple(x.shape), epsilon, bool(masks), torch.get_num_threads())
+    of_x = torch.empty_strided(pair.backward.shape, pair.backward.strides)
+    of_scale, of_shift = torch.empty(len(scale)), torch.empty(len(scale))
+    given = channels_last(gradient), channels_last(x), contiguous(scale), mean, variance
+    pair.backward.run(of_x, *given, of_scale, of_shift, *masks)
+    return of_x, of_scale, of_shift
+
+
+class _Pair(NamedTuple):
+    """The two directions, and the size of the mask that goes from one to the other."""
+
+    forward: Primitive
+    backward: Primitive
+    mask: int
+
+
+@lru_cache(MOST)
+def _primitives(shape: Ints, epsilon: float, rectifies: bool, threads: int) -> _Pair:
+    dnnl, strides = present(), channels_last_strides(shape)
+    images = strided(dnnl, shape, strides)
+    flags = c.USE_SCALE | c.USE_SHIFT | (c.FUSE_RELU if rectifies else 0)
+    given = (dnnl.engine, c.TRAINING, images, images, epsilon, flags)
+    forward = Description(dnnl, "batch_normalization_forward", given, After())
+    given = (dnnl.engine, c.BACKWARD, images, images, images, epsilon, flags, forward)
+    backward = Description(dnnl, "batch_normalization_backward", given, After())
+    masks = [c.WORKSPACE] if rectifies else []
+    statistics = c.MEAN, c.VARIANCE
+    return _Pair(
+        Primitive(forward, [c.SOURCE, c.SCALE, c.SHIFT, *statistics, *masks], shape, strides),
+        Primitive(
+            backward,
+            [
+                c.RESULT_GRADIENT, c.SOURCE, c.SCALE, *statistics, c.SCALE_GRADIENT,
+                c.SHIFT_GRADIENT, *masks,
+            ],
+            shape, strides, c.SOURCE_GRADIENT,
+        ),
+        -(-forward.size(c.WORKSPACE) // 4) if rectifies else 0,
+    )  # fmt: skip
