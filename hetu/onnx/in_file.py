@@ -98,7 +98,7 @@ class _UnusualError(Exception):
 class _Source:
     """Bytes of a file by position, read in blocks, so that headers cost no system call each."""
 
-    _BLOCK = 1 << 16
+    _BLOCK = 1 << 12
     _HEADER = 20
     """The longest tag and length."""
 
@@ -118,7 +118,10 @@ class _Source:
 
     def read(self, begin: int, end: int) -> bytes:
         """The bytes between two positions."""
-        data = bytearray(end - begin)
+        index, size = begin - self._begin, end - begin
+        if 0 <= index <= len(self._block) - size:
+            return self._block[index : index + size]
+        data = bytearray(size)
         read_into(self._file, begin, memoryview(data))
         return bytes(data)
 
@@ -157,6 +160,8 @@ def _fields(source: _Source, begin: int, end: int) -> Iterator[_Field]:
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     """A number, and the position after it."""
+    if position < len(data) and data[position] < 128:  # as nearly all are
+        return data[position], position + 1
     number = shift = 0
     for index in range(position, len(data)):
         byte = data[index]
