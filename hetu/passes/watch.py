@@ -1,6 +1,7 @@
 """Makes torch record what gradients are taken with respect to."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from hetu.errors import UsageError, show
 from hetu.ir import (
@@ -22,9 +23,26 @@ def gradient_nodes(graph: Graph) -> list[Node]:
     return [node for node in nodes if (node.domain, node.op_type) == ("hetu", "Gradient")]
 
 
+class GradientParts(NamedTuple):
+    """What a node differentiates, with respect to what, and what it starts from."""
+
+    results: tuple[Value, ...]
+    variables: tuple[Value, ...]
+    seeds: tuple[Value, ...]
+
+
+def gradient_parts(node: Node) -> GradientParts:
+    """The inputs of a node that takes gradients; none of them is missing."""
+    count: int = node.attributes["count"].value
+    is_seeded = "seeded" in node.attributes and bool(node.attributes["seeded"].value)
+    given = tuple(value for value in node.inputs if value is not None)
+    end = len(given) - count if is_seeded else len(given)
+    return GradientParts(given[:count], given[count:end], given[end:])
+
+
 def watched_values(graph: Graph) -> set[Value]:
     """What gradients are taken with respect to."""
-    return {x for node in gradient_nodes(graph) for x in _variables(node)}
+    return {x for node in gradient_nodes(graph) for x in gradient_parts(node).variables}
 
 
 def derivatives(graph: Graph) -> int:
@@ -87,16 +105,6 @@ class _Watcher:
             return self._values.node(node)
         attributes = with_graphs(node.attributes, lambda g: self.graph(g, (), is_differentiated))
         return self._values.copy(node, inputs, attributes)
-
-
-def _variables(node: Node) -> tuple[Value, ...]:
-    count = node.attributes["count"].value
-    end = len(node.inputs) - count if _is_seeded(node) else None
-    return tuple(value for value in node.inputs[count:end] if value is not None)
-
-
-def _is_seeded(node: Node) -> bool:
-    return "seeded" in node.attributes and bool(node.attributes["seeded"].value)
 
 
 def _watch_node(old: Value, value: Value, values: Substitution) -> Node:

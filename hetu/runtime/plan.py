@@ -20,6 +20,7 @@ from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
 from hetu.passes.parts import parts
 from hetu.passes.replays import makes_results, replays
+from hetu.passes.tied import tied_tables
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
@@ -93,7 +94,7 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
-            for join in (merge, parts, channels_last, depthwise, blocks):
+            for join in (merge, parts, channels_last, depthwise, blocks, tied_tables):
                 graph, found = join(graph, facts)
                 notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)

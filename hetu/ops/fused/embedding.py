@@ -59,6 +59,25 @@ def trained_lookup(indices: Indices, sizes: Indices, *tables: Tensor, columns: I
     return _Rows.apply(rows, *tables).unflatten(0, indices.shape[:-1])
 
 
+@op("Detached", domain=FUSED)
+def detached(x: Tensor) -> Tensor:
+    """`x`, whose gradient stays its own."""
+    return x.detach()
+
+
+@op("PlusRows", domain=FUSED)
+def plus_rows(gradient: Tensor, *pairs: Tensor) -> Tensor:
+    """The gradient of a table, plus those of rows: indices and gradients of what they look up.
+
+    It is changed in place, which is for passes that know that nothing else needs it.
+    """
+    for indices, rows in zip(pairs[::2], pairs[1::2], strict=True):
+        chosen = indices.reshape(-1).to(gradient.device, torch.int64)
+        chosen = torch.where(chosen < 0, chosen + len(gradient), chosen)
+        gradient.index_add_(0, chosen, rows.reshape(-1, gradient.shape[1]).to(gradient.dtype))
+    return gradient
+
+
 class _Rows(torch.autograd.Function):
     """Rows of tables, (length, tables * width), for row numbers, (tables, length)."""
 

@@ -1,0 +1,122 @@
+"""Tables that are a product's weight, too: what is looked up in them has a gradient of its own.
+
+For look-ups, autograd makes a gradient of the whole table, zero in nearly all rows, and adds it to
+the product's in new memory. Language models tie their largest weight so.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
+from hetu.passes.build import make_fused, make_with, output_of
+from hetu.passes.facts import Facts, argument, is_fused, is_onnx
+from hetu.passes.fusion import Note
+from hetu.passes.watch import gradient_nodes, gradient_parts
+
+LEAST = 1 << 18
+"""Numbers that a table has at least: smaller ones gain nothing."""
+
+_Users = Mapping[Value, Sequence[Node]]
+
+
+class _Tied(NamedTuple):
+    """A table and what looks rows up in it."""
+
+    table: Value
+    lookups: Sequence[Node]
+
+
+def tied_tables(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
+    """The graph with gradients of rows, which are added to those of the products."""
+    gradients = gradient_nodes(graph)
+    if facts.derivatives != 1 or len(gradients) != 1 or gradients[0] not in graph.nodes:
+        return graph, []
+    found = list(_tied_tables(graph, gradients[0], facts))
+    if not found:
+        return graph, []
+    notes = [Note("tied table", describe(node)) for tied in found for node in tied.lookups]
+    return _with_rows(graph, gradients[0], found), notes
+
+
+def _tied_tables(graph: Graph, gradient: Node, facts: Facts) -> Iterator[_Tied]:
+    users: dict[Value, list[Node]] = {}
+    for node in graph.nodes:
+        for value in dependencies(node):
+            users.setdefault(value, []).append(node)
+    kept = {*graph.outputs, *gradient_parts(gradient).variables}
+    for table, count in Counter(gradient_parts(gradient).variables).items():
+        is_large = facts.rank(table) == 2 and prod(facts.shape(table) or ()) >= LEAST
+        if table.data is None or not is_large or table in graph.outputs:
+            continue
+        uses = [node for node in users[table] if node is not gradient]
+        lookups = [node for node in uses if _looks_up(node, table) and node.outputs[0] not in kept]
+        others = [node for node in uses if node not in lookups]
+        is_named_once = count == len(users[table]) - len(uses) == 1
+        is_tied = len(others) == 1 and _multiplies(others[0], table, users, kept)
+        if lookups and is_named_once and is_tied:
+            yield _Tied(table, lookups)
+
+
+def _looks_up(node: Node, table: Value) -> bool:
+    is_lookup = is_onnx(node, "Gather") and node.inputs[0] is table
+    return is_lookup and argument(node, "axis") in (0, -2)
+
+
+def _multiplies(node: Node, table: Value, users: _Users, kept: set[Value | None]) -> bool:
+    """Whether a use is a product alone: the gradient that it gives is nobody else's."""
+    if is_onnx(node, "Transpose") and node.outputs[0] not in kept:
+        turned = output_of(node)
+        after = users.get(turned, ())
+        return len(after) == 1 and _is_factor(turned, after[0])
+    return _is_factor(table, node)
+
+
+def _is_factor(value: Value, node: Node) -> bool:
+    is_product = is_onnx(node, "MatMul", "Gemm") or is_fused(node, "TrainedLinear")
+    return is_product and value not in node.inputs[2:]
+
+
+def _with_rows(graph: Graph, gradient: Node, found: Sequence[_Tied]) -> Graph:
+    values, nodes = Substitution(), list[Node]()
+    lookups = [node for tied in found for node in tied.lookups]
+    rows: dict[Node, Value] = {}
+    for node in graph.nodes:
+        if node is gradient:
+            nodes += _gradient(node, rows, found, values)
+            continue
+        fresh = values.node(node)
+        nodes.append(fresh)
+        if node in lookups:
+            apart = make_fused("Detached", [output_of(fresh)], output_of(fresh))
+            nodes.append(apart)
+            rows[node] = values[output_of(node)] = output_of(apart)
+    return values.graph(graph, nodes)
+
+
+def _gradient(
+    node: Node, rows: Mapping[Node, Value], found: Sequence[_Tied], values: Substitution
+) -> list[Node]:
+    """The node that takes gradients of rows as well, and those that add them up."""
+    ys, xs, seeds = gradient_parts(node)
+    given = [*(values[value] for value in (*ys, *xs)), *rows.values()]
+    given += [values[seed] for seed in seeds]
+    likes = [*node.outputs, *(None for _ in rows)]
+    fresh = make_with(
+        "Gradient", given, likes, node.attributes, domain="hetu", version=node.version
+    )
+    for old, new in zip(node.outputs, fresh.outputs, strict=False):
+        if old is not None:
+            values[old] = new
+    of_rows = dict(zip(rows, fresh.outputs[len(xs) :], strict=True))
+    nodes = [fresh]
+    for table, lookups in found:
+        old = node.outputs[xs.index(table)]
+        if old is None:
+            continue
+        pairs = [v for each in lookups for v in (values.optional(each.inputs[1]), of_rows[each])]
+        plus = make_fused("PlusRows", [values[old], *pairs], old)
+        values[old] = output_of(plus)
+        nodes.append(plus)
+    return nodes
