@@ -212,6 +212,14 @@ def test_what_stays(nodes: str, options: dict[str, Any], reason: str | None) -> 
     assert reasons(executor, "trained batch norm") == expected
 
 
+@needs_library
+@pytest.mark.parametrize("sizes", [(7, 8), (8, 9)])
+def test_parameters_of_other_channels(sizes: tuple[int, int]) -> None:
+    x = random(2, 8, 3, 3).contiguous(memory_format=torch.channels_last)
+    with pytest.raises(RuntimeError, match=r"has the shape \((7|9),\) where \(8,\) is needed"):
+        normalize_images(x, random(sizes[0]), random(sizes[1]), 1e-5, True)
+
+
 def test_what_is_differentiated_twice() -> None:
     model = model_of(f"n = {NORM} (x, s, b, m, v) y = Relu(n)")
     (y,), (x,) = model.outputs.values(), model.inputs.values()

@@ -14,6 +14,7 @@ from hetu.onednn.common import (
     Ints,
     channels_last,
     channels_last_strides,
+    check_shapes,
     contiguous,
     present,
 )
@@ -28,12 +29,14 @@ def batch_norm(
     Then mean and variance of each channel over the whole batch, and a mask, which says in a form of
     the library's own where the result is positive, and is empty where it is as it is.
     """
+    channels = x.shape[1]
+    check_shapes(("scale", scale.shape, (channels,)), ("shift", shift.shape, (channels,)))
     pair = _primitives(tuple(x.shape), epsilon, rectifies, torch.get_num_threads())
-    y = torch.empty_strided(pair.forward.shape, pair.forward.strides)
-    mean, variance, mask = torch.empty(len(scale)), torch.empty(len(scale)), torch.empty(pair.mask)
-    parameters = contiguous(scale), contiguous(shift)
+    y, mean, variance = _like(pair.forward), _vector(channels), _vector(channels)
+    mask = _vector(pair.mask)
     masks = [mask] if rectifies else []
-    pair.forward.run(y, channels_last(x), *parameters, mean, variance, *masks)
+    given = channels_last(x), contiguous(scale), contiguous(shift)
+    pair.forward.run(y, *given, mean, variance, *masks)
     return y, mean, variance, mask
 
 
@@ -49,11 +52,19 @@ def batch_norm_gradient(
     """The gradients of images, scale and shift, from that of the result."""
     masks = [mask] if mask.numel() else []
     pair = _primitives(tuple(x.shape), epsilon, bool(masks), torch.get_num_threads())
-    of_x = torch.empty_strided(pair.backward.shape, pair.backward.strides)
-    of_scale, of_shift = torch.empty(len(scale)), torch.empty(len(scale))
+    of_x, of_scale, of_shift = _like(pair.backward), _vector(len(scale)), _vector(len(scale))
     given = channels_last(gradient), channels_last(x), contiguous(scale), mean, variance
     pair.backward.run(of_x, *given, of_scale, of_shift, *masks)
     return of_x, of_scale, of_shift
+
+
+def _like(primitive: Primitive) -> torch.Tensor:
+    """Memory for what a primitive computes."""
+    return torch.empty_strided(primitive.shape, primitive.strides, dtype=torch.float32)
+
+
+def _vector(size: int) -> torch.Tensor:
+    return torch.empty(size, dtype=torch.float32)
 
 
 class _Pair(NamedTuple):

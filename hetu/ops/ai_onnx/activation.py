@@ -116,7 +116,13 @@ class _Normalized(torch.autograd.Function):
         aten = torch.ops.aten
         of = aten._log_softmax_backward_data if ctx.is_log else aten._softmax_backward_data
         is_nan = y.narrow(ctx.axis, 0, 1).isnan()  # of a row masked whole, every element is
-        return of(grads[0], y, ctx.axis, y.dtype).masked_fill_(is_nan, 0), None, None
+        gradient = of(grads[0], y, ctx.axis, y.dtype)
+        return gradient.masked_fill_(is_nan, 0) if _may_hold(is_nan) else gradient, None, None
+
+
+def _may_hold(mask: Tensor) -> bool:
+    """Whether a mask may hold somewhere: known on the CPU alone, without waiting for a device."""
+    return mask.device.type != "cpu" or torch.compiler.is_compiling() or bool(mask.any())
 
 
 def _normalized(x: Tensor, axis: int, is_log: bool) -> Tensor:

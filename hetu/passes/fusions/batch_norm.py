@@ -86,7 +86,8 @@ def trained_batch_norm(node: Node, site: Site) -> Outcome:
     """A normalization of images by statistics of the batch, where channels may lie side by side."""
     if not is_onnx(node, "BatchNormalization") or not site.facts.training:
         return None
-    if site.facts.rank(node.inputs[0]) != 4 or not site.facts.has_library or node.version < 9:
+    shape = site.facts.shape(node.inputs[0]) or ()
+    if len(shape) != 4 or 0 in shape or not site.facts.has_library or node.version < 9:
         return None
     if any(site.facts.dtype(value) is not FLOAT32 for value in node.inputs):
         return "not all of its inputs are known to be float32"
