@@ -24,6 +24,10 @@ small_cases = pytest.mark.parametrize(
 )
 
 
+def find_case(name: str) -> Case:
+    return next(case for case in all_cases() if case.name == name)
+
+
 EQUAL_WEIGHTS = "test_squeezenet"
 """Its weights are all alike: of its logits, about 9.5e9, one unit in the last place, 1,024, decides
 what the softmax is."""
@@ -45,7 +49,7 @@ def test_forward(case: Case, request: pytest.FixtureRequest) -> None:
 
 def test_forward_with_equal_weights() -> None:
     """Logits agree with ONNX Runtime's; the case itself has what comes after them."""
-    case = next(case for case in all_cases() if case.name == EQUAL_WEIGHTS)
+    case = find_case(EQUAL_WEIGHTS)
     proto = case.model
     softmax = proto.graph.node.pop()
     proto.graph.output[0].CopyFrom(onnx.ValueInfoProto(name=softmax.input[0]))
@@ -68,7 +72,7 @@ def test_forward_with_equal_weights() -> None:
 )
 def test_contradictions(name: str) -> None:
     """Where a case contradicts the specification, ONNX Runtime gives what hetu does, and not it."""
-    case = next(case for case in all_cases() if case.name == name)
+    case = find_case(name)
     inputs, expected = next(iter(case.data_sets()))
     model = load_onnx(case.model)
     feeds = dict(zip(model.inputs, inputs, strict=True))
@@ -113,7 +117,7 @@ def test_gradient(case: Case, request: pytest.FixtureRequest) -> None:
 
 def test_gradient_of_a_real_network() -> None:
     """One of them, with random weights: those of the suite are equal numbers."""
-    case = next(case for case in all_cases() if case.name == "test_squeezenet")
+    case = find_case(EQUAL_WEIGHTS)
     inputs, _ = next(iter(case.data_sets()))
     model = load_onnx(with_random_weights(case.model), trainable=False)
     assert check_gradient(differentiable(model, inputs), rtol=1e-6)

@@ -32,12 +32,10 @@ def batch_norm(
     channels = x.shape[1]
     check_shapes(("scale", scale.shape, (channels,)), ("shift", shift.shape, (channels,)))
     pair = _primitives(tuple(x.shape), epsilon, rectifies, torch.get_num_threads())
-    y, mean, variance = _like(pair.forward), _vector(channels), _vector(channels)
-    mask = _vector(pair.mask)
+    mean, variance, mask = _vector(channels), _vector(channels), _vector(pair.mask)
     masks = [mask] if rectifies else []
     given = channels_last(x), contiguous(scale), contiguous(shift)
-    pair.forward.run(y, *given, mean, variance, *masks)
-    return y, mean, variance, mask
+    return pair.forward(*given, mean, variance, *masks), mean, variance, mask
 
 
 def batch_norm_gradient(
@@ -52,15 +50,9 @@ def batch_norm_gradient(
     """The gradients of images, scale and shift, from that of the result."""
     masks = [mask] if mask.numel() else []
     pair = _primitives(tuple(x.shape), epsilon, bool(masks), torch.get_num_threads())
-    of_x, of_scale, of_shift = _like(pair.backward), _vector(len(scale)), _vector(len(scale))
+    of_scale, of_shift = _vector(len(scale)), _vector(len(scale))
     given = channels_last(gradient), channels_last(x), contiguous(scale), mean, variance
-    pair.backward.run(of_x, *given, of_scale, of_shift, *masks)
-    return of_x, of_scale, of_shift
-
-
-def _like(primitive: Primitive) -> torch.Tensor:
-    """Memory for what a primitive computes."""
-    return torch.empty_strided(primitive.shape, primitive.strides, dtype=torch.float32)
+    return pair.backward(*given, of_scale, of_shift, *masks), of_scale, of_shift
 
 
 def _vector(size: int) -> torch.Tensor:
@@ -85,16 +77,13 @@ def _primitives(shape: Ints, epsilon: float, rectifies: bool, threads: int) -> _
     given = (dnnl.engine, c.BACKWARD, images, images, images, epsilon, flags, forward)
     backward = Description(dnnl, "batch_normalization_backward", given, After())
     masks = [c.WORKSPACE] if rectifies else []
-    statistics = c.MEAN, c.VARIANCE
-    return _Pair(
-        Primitive(forward, [c.SOURCE, c.SCALE, c.SHIFT, *statistics, *masks], shape, strides),
-        Primitive(
-            backward,
-            [
-                c.RESULT_GRADIENT, c.SOURCE, c.SCALE, *statistics, c.SCALE_GRADIENT,
-                c.SHIFT_GRADIENT, *masks,
-            ],
-            shape, strides, c.SOURCE_GRADIENT,
-        ),
-        -(-forward.size(c.WORKSPACE) // 4) if rectifies else 0,
+    there = c.SOURCE, c.SCALE, c.SHIFT, c.MEAN, c.VARIANCE, *masks
+    back = (
+        c.RESULT_GRADIENT, c.SOURCE, c.SCALE, c.MEAN, c.VARIANCE,
+        c.SCALE_GRADIENT, c.SHIFT_GRADIENT, *masks,
     )  # fmt: skip
+    return _Pair(
+        Primitive(forward, there, shape, strides),
+        Primitive(backward, back, shape, strides, c.SOURCE_GRADIENT),
+        -(-forward.size(c.WORKSPACE) // 4) if rectifies else 0,
+    )

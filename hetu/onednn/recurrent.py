@@ -80,9 +80,7 @@ def recurrent(
     with _threads(kind, batch, hidden):
         threads = torch.get_num_threads()
         primitive = _recurrent(kind, tuple(x.shape), hidden, goes_back, orders, threads)
-        y = torch.empty(primitive.shape, dtype=torch.float32)
-        primitive.run(y, *given, *last)
-    return y, *last
+        return primitive(*given, *last), *last
 
 
 def _threads(kind: str, batch: int, hidden: int) -> AbstractContextManager[None]:

@@ -30,38 +30,46 @@ class _Tied(NamedTuple):
 
 def tied_tables(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     """The graph with gradients of rows, which are added to those of the products."""
-    gradients = gradient_nodes(graph)
-    if facts.derivatives != 1 or len(gradients) != 1 or gradients[0] not in graph.nodes:
+    if facts.derivatives != 1:
         return graph, []
-    found = list(_tied_tables(graph, gradients[0], facts))
+    gradients, tables = gradient_nodes(graph), _tables(graph, facts)
+    if not tables or len(gradients) != 1 or gradients[0] not in graph.nodes:
+        return graph, []
+    found = list(_tied_tables(graph, gradients[0], tables))
     if not found:
         return graph, []
     notes = [Note("tied table", describe(node)) for tied in found for node in tied.lookups]
     return _with_rows(graph, gradients[0], found), notes
 
 
-def _tied_tables(graph: Graph, gradient: Node, facts: Facts) -> Iterator[_Tied]:
+def _tables(graph: Graph, facts: Facts) -> dict[Value, list[Node]]:
+    """Large variables in which rows are looked up, and by what."""
+    tables: dict[Value, list[Node]] = {}
+    for node in graph.nodes:
+        table = (*node.inputs, None)[0] if is_onnx(node, "Gather") else None
+        if table is None or table.data is None or argument(node, "axis") not in (0, -2):
+            continue
+        if facts.rank(table) == 2 and prod(facts.shape(table) or ()) >= LEAST:
+            tables.setdefault(table, []).append(node)
+    return tables
+
+
+def _tied_tables(
+    graph: Graph, gradient: Node, tables: Mapping[Value, Sequence[Node]]
+) -> Iterator[_Tied]:
     users: dict[Value, list[Node]] = {}
     for node in graph.nodes:
         for value in dependencies(node):
             users.setdefault(value, []).append(node)
-    kept = {*graph.outputs, *gradient_parts(gradient).variables}
-    for table, count in Counter(gradient_parts(gradient).variables).items():
-        is_large = facts.rank(table) == 2 and prod(facts.shape(table) or ()) >= LEAST
-        if table.data is None or not is_large or table in graph.outputs:
-            continue
-        uses = [node for node in users[table] if node is not gradient]
-        lookups = [node for node in uses if _looks_up(node, table) and node.outputs[0] not in kept]
-        others = [node for node in uses if node not in lookups]
-        is_named_once = count == len(users[table]) - len(uses) == 1
+    variables = Counter(gradient_parts(gradient).variables)
+    kept = {*graph.outputs, *variables}
+    for table, rows in tables.items():
+        lookups = [node for node in rows if node.outputs[0] not in kept]
+        others = [node for node in users[table] if node is not gradient and node not in lookups]
+        is_named_once = variables[table] == users[table].count(gradient) == 1
         is_tied = len(others) == 1 and _multiplies(others[0], table, users, kept)
-        if lookups and is_named_once and is_tied:
+        if lookups and is_named_once and is_tied and table not in graph.outputs:
             yield _Tied(table, lookups)
-
-
-def _looks_up(node: Node, table: Value) -> bool:
-    is_lookup = is_onnx(node, "Gather") and node.inputs[0] is table
-    return is_lookup and argument(node, "axis") in (0, -2)
 
 
 def _multiplies(node: Node, table: Value, users: _Users, kept: set[Value | None]) -> bool:

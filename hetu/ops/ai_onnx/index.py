@@ -6,6 +6,7 @@ import torch
 
 from hetu.errors import ModelError
 from hetu.ops.autocast import together
+from hetu.ops.indices import from_start
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import op
 from hetu.ops.unsigned import ordered
@@ -27,7 +28,7 @@ def gather(data: Tensor, indices: Indices, *, axis: int = 0) -> Tensor:
 
 @op("GatherElements", since=11)
 def gather_elements(data: Tensor, indices: Indices, *, axis: int = 0) -> Tensor:
-    return torch.gather(data, axis, _positions(indices, data.shape[axis]))
+    return torch.gather(data, axis, from_start(indices, data.shape[axis]))
 
 
 @op("GatherND", since=11)
@@ -64,7 +65,7 @@ def scatter_elements(
     unsigned: bool = False,
 ) -> Tensor:
     data, updates = together(data, updates)
-    positions = _positions(indices, data.shape[axis])
+    positions = from_start(indices, data.shape[axis])
     if reduction == "none":
         return torch.scatter(data, axis, positions, updates)
     return _reduce(data, axis, positions, updates, reduction, unsigned)
@@ -111,7 +112,7 @@ def _row_numbers(shape: Sequence[int], index: Sequence[torch.Tensor]) -> torch.T
     """Where index tuples point to if the dimensions of `shape` are flattened into one."""
     rows = index[0].new_zeros(index[0].shape)
     for size, positions in zip(shape, index, strict=True):
-        rows = rows * size + _positions(positions, size)
+        rows = rows * size + from_start(positions, size)
     return rows
 
 
@@ -145,12 +146,6 @@ def reverse_sequence(
     sources = torch.where(steps < lengths, lengths - 1 - steps, steps)
     samples = torch.arange(input.shape[batch_axis], device=input.device)[:, None]
     return input[(samples, sources) if batch_axis == 0 else (sources.T, samples.T)]
-
-
-def _positions(indices: torch.Tensor, size: int) -> torch.Tensor:
-    """The indices as int64, negative ones counted from the end."""
-    indices = indices.long()
-    return torch.where(indices < 0, indices + size, indices)
 
 
 def _along(values: torch.Tensor, axis: int, rank: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 
+from hetu.ops.indices import from_start
 from hetu.ops.kinds import Any, Indices, Ints, Mask, Tensor
 from hetu.ops.registry import op
 from hetu.ops.unsigned import ordered
@@ -48,8 +49,7 @@ def dynamic_slice(data: Tensor, starts: Ints, ends: Ints, axes: Ints | None = No
 
 @op("OneHot", since=11, fixed=("values",))
 def one_hot(indices: Any, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
-    indices = indices.long()
-    return one_hot_9(torch.where(indices < 0, indices + depth, indices), depth, values, axis=axis)
+    return one_hot_9(from_start(indices, depth), depth, values, axis=axis)
 
 
 @op("OneHot", since=9, fixed=("values",))

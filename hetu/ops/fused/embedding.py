@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from hetu.ops.indices import from_start
 from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
@@ -53,8 +54,7 @@ def _following(first: int, count: int) -> Ints:
 @op("TrainedLookup", domain=FUSED)
 def trained_lookup(indices: Indices, sizes: Indices, *tables: Tensor, columns: Ints) -> Tensor:
     """`lookup` in tables of the same width as they are, which may train."""
-    chosen = _chosen(indices, columns).long()
-    chosen = torch.where(chosen < 0, chosen + sizes, chosen)
+    chosen = from_start(_chosen(indices, columns), sizes)
     rows = chosen.reshape(-1, len(tables)).t().contiguous()
     return _Rows.apply(rows, *tables).unflatten(0, indices.shape[:-1])
 
@@ -72,8 +72,7 @@ def plus_rows(gradient: Tensor, *pairs: Tensor) -> Tensor:
     It is changed in place, which is for passes that know that nothing else needs it.
     """
     for indices, rows in zip(pairs[::2], pairs[1::2], strict=True):
-        chosen = indices.reshape(-1).to(gradient.device, torch.int64)
-        chosen = torch.where(chosen < 0, chosen + len(gradient), chosen)
+        chosen = from_start(indices.reshape(-1).to(gradient.device), len(gradient))
         gradient.index_add_(0, chosen, rows.reshape(-1, gradient.shape[1]).to(gradient.dtype))
     return gradient
 

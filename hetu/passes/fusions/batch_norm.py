@@ -93,8 +93,8 @@ def trained_batch_norm(node: Node, site: Site) -> Outcome:
         return "not all of its inputs are known to be float32"
     if not all(value is not None and value.node is None for value in node.inputs[3:]):
         return "its running statistics are computed"
-    if not _are_unused(node, site):
-        return "its statistics are used"
+    if reason := _unusual(node, site):
+        return reason
     if site.facts.derivatives > 1 or site.facts.compiles:
         return "it is differentiated twice, or torch.compile takes it as it is"
     given = {
