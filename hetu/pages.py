@@ -1,4 +1,4 @@
-"""Memory for weights, whose pages the system is asked for many at once.
+"""Memory for weights, whose pages the system is asked for many at once, or which are used again.
 
 The first touch of each page interrupts the program, which for weights takes as long as reading
 them from a file; a third of it is saved where the pages are there before.
@@ -6,8 +6,13 @@ them from a file; a third of it is saved where the pages are there before.
 
 import ctypes
 import mmap
-from collections.abc import Callable
+import sys
+import weakref
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -19,21 +24,21 @@ _POPULATE_WRITE = 23
 
 def reserve(nbytes: int) -> np.ndarray:
     """So many bytes, whose pages are still to come. Raises `MemoryError` where there is no room."""
-    if nbytes < _LARGE or not hasattr(mmap, "MAP_ANONYMOUS"):
+    if nbytes < _LARGE or sys.platform != "linux":
         return np.empty(nbytes, np.uint8)
-    try:
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        return np.frombuffer(mmap.mmap(-1, nbytes, flags=flags), np.uint8)
-    except (OSError, OverflowError):
-        return np.empty(nbytes, np.uint8)
+    size = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    address = _SPACE.take(size)
+    memory = np.ctypeslib.as_array((ctypes.c_ubyte * nbytes).from_address(address))
+    weakref.finalize(memory, _SPACE.give, address, size).atexit = False
+    return memory
 
 
 def populate(memory: np.ndarray) -> None:
     """Ask for the pages of contiguous memory, where the system can; other threads run meanwhile."""
-    if memory.nbytes >= _LARGE:
+    if memory.nbytes >= _LARGE and sys.platform == "linux":
         start = memory.ctypes.data
         first = start - start % mmap.PAGESIZE
-        _advise()(first, start + memory.nbytes - first, _POPULATE_WRITE)
+        _system().madvise(first, start + memory.nbytes - first, _POPULATE_WRITE)
 
 
 def empty(nbytes: int) -> np.ndarray:
@@ -43,11 +48,77 @@ def empty(nbytes: int) -> np.ndarray:
     return memory
 
 
-@cache
-def _advise() -> Callable[[int, int, int], int]:
+@contextmanager
+def used_again() -> Iterator[None]:
+    """Where pages that are let go wait to be used again, in any thread."""
+    _SPACE.enter(1)
     try:
-        advise = ctypes.CDLL(None).madvise
-    except (AttributeError, OSError, TypeError):  # another system
-        return lambda start, nbytes, advice: -1
-    advise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    return advise
+        yield
+    finally:
+        _SPACE.enter(-1)
+
+
+class _Space:
+    """Hands out ranges of addresses.
+
+    Those that come back are joined and wait, in their order, while somebody uses them again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+
+    def enter(self, users: int) -> None:
+        """Take note of so many more users."""
+        with self._lock:
+            self._users += users
+            if not self._users:
+                for begin, end in zip(self._begins, self._ends, strict=True):
+                    _system().munmap(begin, end - begin)
+                self._begins, self._ends = [], []
+
+    def take(self, size: int) -> int:
+        """The address of a range of so many bytes, whole pages."""
+        with self._lock:
+            for index, (begin, end) in enumerate(zip(self._begins, self._ends, strict=True)):
+                if end - begin >= size:
+                    self._begins[index] += size
+                    if end - begin == size:
+                        del self._begins[index], self._ends[index]
+                    return begin
+        access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        address = _system().mmap(None, size, access, kind, -1, 0)
+        if address is None or address == _FAILED:
+            raise MemoryError(f"the system has no room for {size} bytes")
+        return address
+
+    def give(self, begin: int, size: int) -> None:
+        """Take a range back, which nothing refers to any more."""
+        with self._lock:
+            if not self._users:
+                _system().munmap(begin, size)
+                return
+            index = bisect_left(self._begins, begin)
+            self._begins.insert(index, begin)
+            self._ends.insert(index, begin + size)
+            for left in (index, index - 1):
+                if 0 <= left < len(self._ends) - 1 and self._ends[left] == self._begins[left + 1]:
+                    del self._ends[left], self._begins[left + 1]
+
+
+_SPACE = _Space()
+
+_FAILED = ctypes.c_void_p(-1).value
+
+
+@cache
+def _system() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    place, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    library.mmap.argtypes = place, size, number, number, number, ctypes.c_long
+    library.mmap.restype = place
+    library.munmap.argtypes = place, size
+    library.madvise.argtypes = place, size, number
+    return library

@@ -1,14 +1,27 @@
 """Constant data inside a graph."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from hetu.types import DType, TensorType, dtype
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class _GivenUp:
+    """What is known of an array whose memory was let go, and what makes it again."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    make: Callable[[], np.ndarray]
+
+
+_LOCK = Lock()
+
+
 class Tensor:
     """A constant: its array, and what a file says of it beside the data.
 
@@ -17,22 +30,75 @@ class Tensor:
     shared, never written to.
     """
 
-    array: np.ndarray
-    name: str = ""
-    doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    packed: bool = True
-    external: bool = False
+    __slots__ = ("_array", "_given_up", "doc", "external", "metadata", "name", "packed")
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        name: str = "",
+        doc: str = "",
+        metadata: Mapping[str, str] | None = None,
+        packed: bool = True,
+        external: bool = False,
+    ) -> None:
+        self._array: np.ndarray | None = array
+        self._given_up: _GivenUp | None = None
+        self.name = name
+        self.doc = doc
+        self.metadata = metadata or {}
+        self.packed = packed
+        self.external = external
+
+    @property
+    def array(self) -> np.ndarray:
+        """The array, which is made again if it was given up."""
+        array = self._array
+        return self._made() if array is None else array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self._known.shape
 
     @property
     def dtype(self) -> DType:
         """The element type."""
-        return dtype(self.array.dtype)
+        return dtype(self._known.dtype)
 
     @property
     def type(self) -> TensorType:
         """The full type."""
-        return TensorType(self.dtype, self.array.shape)
+        return TensorType(self.dtype, self.shape)
+
+    def with_array(self, array: np.ndarray) -> "Tensor":
+        """A tensor of which a file says the same."""
+        return Tensor(array, self.name, self.doc, self.metadata, self.packed, self.external)
+
+    def give_up(self, make: Callable[[], np.ndarray]) -> None:
+        """Let the array's memory go; `make` makes an equal one when it is asked for again."""
+        with _LOCK:
+            array = self._array
+            if array is not None:
+                self._given_up = _GivenUp(array.dtype, array.shape, make)
+                self._array = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles have the array."""
+        facts = self.name, self.doc, self.metadata, self.packed, self.external
+        return Tensor, (self.array, *facts)
+
+    @property
+    def _known(self) -> np.ndarray | _GivenUp:
+        array, given_up = self._array, self._given_up
+        return given_up or self.array if array is None else array
+
+    def _made(self) -> np.ndarray:
+        with _LOCK:
+            if self._array is None:
+                assert self._given_up is not None
+                self._array = self._given_up.make()
+                self._given_up = None
+            return self._array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from hetu.onednn.depthwise import (
     suits_depthwise,
 )
 from hetu.onednn.normalization import batch_norm, batch_norm_gradient
-from hetu.onednn.packing import Packed, packed_together, use
+from hetu.onednn.packing import Packed, holds, packed_together, unpacked, use, when_packed
 from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
@@ -32,11 +32,12 @@ from hetu.onednn.winograd import (
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
     "Replay", "average_gradient", "batch_norm", "batch_norm_gradient", "channels_last",
-    "convolution", "from_blocks", "is_available", "linear", "pack_convolution", "pack_depthwise",
-    "pack_linear", "pack_recurrent", "pack_row", "pack_winograd", "packed_together",
-    "plus_activation", "pointwise_depthwise", "pool", "recurrent", "stop_recording",
-    "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd", "use",
-    "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "convolution", "from_blocks", "holds", "is_available", "linear", "pack_convolution",
+    "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row", "pack_winograd",
+    "packed_together", "plus_activation", "pointwise_depthwise", "pool", "recurrent",
+    "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd",
+    "unpacked", "use", "when_packed", "winograd_convolution", "winograd_gradient_w",
+    "winograd_gradient_x",
 ]  # fmt: skip
 
 

@@ -1,48 +1,62 @@
 """Weights in orders of the library's own."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import torch
 
 from hetu import pages
 from hetu.onednn import binding as c
-from hetu.onednn.common import present, reorder
+from hetu.onednn.common import Ints, present, reorder
 from hetu.onednn.primitive import Order, Primitive, strided
 from hetu.threads import share
 
 _MOST_WAITING = 1 << 26
-"""Weights of so many bytes wait at most: those that were made for the library only go then."""
+"""Packed weights of so many bytes wait at most."""
+
+_MOST_KEPT = 1 << 24
+"""So many bytes of weights wait at most that are let go when they are packed."""
 
 
 class Packed(torch.Tensor):
-    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows."""
+    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows.
+
+    `strides` are those that the weight had, and `source` is where it lay.
+    """
 
     order: Order
+    strides: Ints
+    source: int
     is_for_row: bool = False
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Packing:
-    """A weight, and the memory that it is to be packed into."""
+    """A weight, which is let go once it is packed, and the memory that it is to be packed into.
 
-    weight: torch.Tensor
+    Then `calls` are made.
+    """
+
+    weight: torch.Tensor | None
     memory: np.ndarray
     order: Order
+    calls: list[Callable[[], None]] = field(default_factory=list)
 
     def run(self) -> None:
         """Pack the weight."""
+        weight, self.weight = self.weight, None
+        assert weight is not None
         pages.populate(self.memory)
-        memory = torch.from_numpy(self.memory)
-        weight = strided(present(), self.weight.shape, self.weight.stride())
-        primitive = Primitive(
-            reorder(weight, self.order), (c.SOURCE,), memory.shape, memory.stride()
-        )
-        primitive.run(memory, self.weight)
+        given = strided(present(), weight.shape, weight.stride())
+        _reorder(given, self.order, weight, torch.from_numpy(self.memory))
+        del weight
+        for call in self.calls:
+            call()
 
 
 class _Waiting(threading.local):
@@ -63,10 +77,11 @@ def packed(weight: torch.Tensor, order: Order) -> Packed:
         packing.run()
     else:
         waiting.append(packing)
-        if sum(other.memory.nbytes for other in waiting) > _MOST_WAITING:
+        if _is_much(waiting):
             _run(waiting)
     result = torch.Tensor._make_subclass(Packed, torch.from_numpy(memory))
     result.order = order
+    result.strides, result.source = weight.stride(), weight.data_ptr()
     return result
 
 
@@ -91,6 +106,21 @@ def use(values: Iterable[object]) -> None:
         _run(_WAITING.packings)
 
 
+def when_packed(weight: Packed, call: Callable[[], None]) -> None:
+    """Call a function once a weight is packed, in the thread that packs it."""
+    for packing in _WAITING.packings or ():
+        if packing.memory.ctypes.data == weight.data_ptr():
+            packing.calls.append(call)
+            return
+    call()
+
+
+def _is_much(packings: Iterable[_Packing]) -> bool:
+    """Whether packing has to be done before there is more of it."""
+    kept = sum(packing.memory.nbytes for packing in packings if packing.calls)
+    return kept > _MOST_KEPT or sum(p.memory.nbytes for p in packings) > _MOST_WAITING
+
+
 def _run(packings: list[_Packing]) -> None:
     """Pack what waits, the largest first."""
     ordered = sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True)
@@ -106,3 +136,41 @@ def _run_alone(packings: Iterator[_Packing]) -> None:
     with present().one_thread():
         for packing in packings:
             packing.run()
+
+
+def holds(weight: Packed, tensor: torch.Tensor) -> bool:
+    """Whether what was packed are the elements of a tensor that is still there, each once.
+
+    `unpacked` makes them again, unless the order is one of what is computed from elements.
+    """
+    shape = weight.order.shape
+    return (
+        weight.source == tensor.data_ptr()
+        and tensor.numel() == prod(shape)
+        and tensor.is_contiguous()
+        and _is_dense(shape, weight.strides)
+        and weight.order.is_of_elements
+    )
+
+
+def _is_dense(shape: Ints, strides: Ints) -> bool:
+    """Whether a tensor's elements lie side by side, in any order."""
+    step = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def unpacked(weight: Packed) -> torch.Tensor:
+    """The elements of the tensor that a packed weight `holds`, as a row."""
+    row = torch.from_numpy(pages.empty(4 * prod(weight.order.shape)).view(np.float32))
+    wanted = strided(present(), weight.order.shape, weight.strides)
+    _reorder(weight.order, wanted, weight, row)
+    return row
+
+
+def _reorder(given: Order, wanted: Order, source: torch.Tensor, result: torch.Tensor) -> None:
+    primitive = Primitive(reorder(given, wanted), (c.SOURCE,), result.shape, result.stride())
+    primitive.run(result, source)

@@ -30,14 +30,25 @@ class Order:
     @property
     def form(self) -> bytes:
         """What tells it from other orders of tensors of its shape."""
+        blocks = self._block_count
+        if blocks is None:
+            return f"{id(self)}".encode()
+        fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, blocks), (c.INNER_AXES, blocks)
+        return repr([self._numbers(field)[:number] for field, number in fields]).encode()
+
+    @property
+    def is_of_elements(self) -> bool:
+        """Whether it is an order of the elements, and not of what is computed from them."""
+        return self._block_count is not None
+
+    @property
+    def _block_count(self) -> int | None:
         count = c_int()
         try:
             self._library.call("memory_desc_query", self.handle, c.INNER_COUNT, byref(count))
-        except RuntimeError:  # it is no order of the elements, but of what is computed from them
-            return f"{id(self)}".encode()
-        blocks = count.value
-        fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, blocks), (c.INNER_AXES, blocks)
-        return repr([self._numbers(field)[:number] for field, number in fields]).encode()
+        except RuntimeError:
+            return None
+        return count.value
 
     def equals(self, other: "Order") -> bool:
         """Whether another order is the same."""

@@ -68,7 +68,7 @@ class HeldData:
         `fetch` gets the tensor once more when it is written: until then, a copy from another device
         need not be kept.
         """
-        size = 0 if tensor.dtype is STRING else raw_size(tensor.array.shape, tensor.dtype)
+        size = 0 if tensor.dtype is STRING else raw_size(tensor.shape, tensor.dtype)
         smallest = 1 if tensor.external or (is_weight and self._choice) else MIN_OUTSIDE_BYTES
         if size < smallest:
             return write_tensor(tensor, name)

@@ -270,7 +270,7 @@ def _current(store: Store, value: Value) -> Tensor | SparseTensor:
     array = to_numpy(store[value])
     if isinstance(value.data, Recipe) or not isinstance(value.data, Tensor):
         return Tensor(array)
-    return replace(value.data, array=array)
+    return value.data.with_array(array)
 
 
 def _input_types(inputs: Sequence[Value], shapes: Shapes) -> dict[Value, ValueType]:

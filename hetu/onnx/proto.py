@@ -219,7 +219,7 @@ def _read_array(proto: onnx.TensorProto, element: DType, read_external: TensorRe
 
 def describe_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto:
     """A tensor in protobuf, all but its data."""
-    proto = onnx.TensorProto(dims=tensor.array.shape, data_type=tensor.dtype.code)
+    proto = onnx.TensorProto(dims=tensor.shape, data_type=tensor.dtype.code)
     fill(proto, name=tensor.name if name is None else name, doc_string=tensor.doc)
     write_metadata(tensor.metadata, proto.metadata_props)
     return proto

@@ -326,7 +326,9 @@ def convolution(
 
 
 pool = onednn.pool
-packed_together, use = onednn.packed_together, onednn.use
+Packed = onednn.Packed
+packed_together, use, when_packed = onednn.packed_together, onednn.use, onednn.when_packed
+holds, unpacked = onednn.holds, onednn.unpacked
 channels_last = onednn.channels_last
 suits_winograd = onednn.suits_winograd
 suits_depthwise = onednn.suits_depthwise

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from hetu.ir import Graph, Node, Substitution, Value, describe
-from hetu.passes.build import make, make_fused, make_with, output_of
+from hetu.passes.build import make_fused, make_with, output_of
 from hetu.passes.facts import Facts, is_fused
 from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
@@ -50,12 +50,12 @@ def _joined(products: Sequence[Node], values: Substitution, facts: Facts) -> lis
     first = packings[0]
     assert first is not None
     axis = 0 if first.attributes["transposed"].value else 1
-    nodes = [make("Concat", weights, None, {"axis": axis})]
+    nodes = [make_fused("JoinWeights", weights, None, {"axis": axis})]
     packed = make_fused("PackLinear", [output_of(nodes[0])], None, first.attributes)
     biases = [node.inputs[2] for node in products]
     bias = None
     if biases[0] is not None:
-        nodes.append(make("Concat", biases, None, {"axis": 0}))
+        nodes.append(make_fused("JoinWeights", biases, None, {"axis": 0}))
         bias = output_of(nodes[-1])
     x = values.optional(products[0].inputs[0])
     product = make_fused("Linear", [x, output_of(packed), bias], None, products[0].attributes)

@@ -60,7 +60,7 @@ def _attribute(
         return replace(attribute, value=_graph(attribute.value, old, new, values))
     if isinstance(attribute.value, Tensor) and attribute.value.dtype is old:
         array = attribute.value.array.astype(new.numpy)
-        return replace(attribute, value=replace(attribute.value, array=array))
+        return replace(attribute, value=attribute.value.with_array(array))
     kernel = find(node.domain, node.op_type, node.version)
     parameter = kernel.attributes.get(name) if kernel else None
     is_type = parameter is not None and parameter.kind == "DType" and attribute.value == old.code

@@ -214,6 +214,8 @@ class Executor:
 
     def _plan(self, name: str, items: Sequence[Evaluated]) -> SubExecutor:
         trains = any(isinstance(item, Update) and item.trains for item in items)
+        if trains:
+            self.store.keep(self.store.positions.values())
         inference = not trains if self._inference is _AUTOMATIC else self._inference
         return SubExecutor(
             name, items, self.store, self.device, self._generator, inference, self._precision,

@@ -1,14 +1,15 @@
 """The variables of an executor and their current values."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import is_
+from threading import Lock
 
 import numpy as np
 import torch
 
 from hetu.convert import copied, to_torch
 from hetu.errors import UsageError, show
-from hetu.ir import Recipe, Schedule, Value, unique_names
+from hetu.ir import Recipe, Schedule, Tensor, Value, unique_names
 from hetu.runtime.results import storages
 
 State = tuple[list[torch.Tensor], list[int], int]
@@ -26,11 +27,19 @@ def is_same(one: State, other: State) -> bool:
     return one[1:] == other[1:] and all(map(is_, one[0], other[0]))
 
 
+_NOTHING = torch.full((), torch.nan)
+"""In the place of values that were given up: who reads it by mistake sees so."""
+
+
 class ParameterStore:
     """Current values of variables, each under a name of its own.
 
     Values start as the arrays of the graph, which are never written to: `own` makes a variable's
     value a copy before something changes it in place.
+
+    Memory of values that plans have in another form, and that nothing else was seen to need, may be
+    given up. What is in `tensors` then has the same shape and no content: who reads it there has
+    said so before (`keep`).
     """
 
     def __init__(
@@ -44,17 +53,26 @@ class ParameterStore:
         self._variables = list(variables)
         self._storages: set[int] | None = None
         self._owned = {value for value in variables if isinstance(value.data, Recipe)}
+        self._kept: set[int] = set()
+        self._given_up: set[int] = set()
+        self._lock = Lock()
         self._runs = {value: 0 for value in variables if isinstance(value.data, Schedule)}
 
     def __contains__(self, value: Value) -> bool:
         return value in self.positions
 
     def __getitem__(self, value: Value) -> torch.Tensor:
-        self._is_lent = True
-        return self.tensors[self.positions[value]]
+        position = self.positions[value]
+        if not self._is_lent or position in self._given_up:
+            with self._lock:
+                self._is_lent = True
+                self._bring_back([position])
+        return self.tensors[position]
 
     def __setitem__(self, value: Value, tensor: torch.Tensor) -> None:
-        self.tensors[self.positions[value]] = tensor
+        position = self.positions[value]
+        self._given_up.discard(position)
+        self.tensors[position] = tensor
         self._changes += 1
         self._owned.add(value)
         self._storages = None
@@ -75,6 +93,38 @@ class ParameterStore:
     def nbytes(self) -> int:
         """The memory that the values take."""
         return sum(tensor.nbytes for tensor in self.tensors)
+
+    def keep(self, positions: Iterable[int]) -> None:
+        """Have values at some positions in `tensors`, now and later."""
+        kept = set(positions)
+        with self._lock:
+            self._kept |= kept
+            self._bring_back(kept)
+
+    def read(self, position: int) -> torch.Tensor:
+        """A value as it is now, whose memory is there while the result is."""
+        with self._lock:
+            self._bring_back([position])
+            return self.tensors[position].detach()
+
+    def give_up(self, position: int, make: Callable[[], np.ndarray]) -> None:
+        """Let the memory of a value go that `make` can make again, unless others may use it."""
+        value, tensor = self._variables[position], self.tensors[position]
+        with self._lock:
+            is_needed = self._is_lent or position in self._kept or value in self._owned
+            if not is_needed and position not in self._given_up and isinstance(value.data, Tensor):
+                value.data.give_up(make)
+                self._given_up.add(position)
+                tensor.data = _NOTHING.expand(tensor.shape)
+                self._storages = None
+
+    def _bring_back(self, positions: Iterable[int]) -> None:
+        for position in self._given_up.intersection(positions):
+            data = self._variables[position].data
+            assert isinstance(data, Tensor)
+            self.tensors[position].data = torch.from_numpy(data.array)
+            self._given_up.discard(position)
+            self._storages = None
 
     def is_changed(self, value: Value) -> bool:
         """Whether the value may differ from the graph's own data."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hetu import collector
-from hetu.ir import Graph, Value
+from hetu.ir import Graph, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.ops.native import has_library
 from hetu.passes.blocks import blocks
@@ -24,7 +24,6 @@ from hetu.passes.tied import tied_tables
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
-from hetu.runtime.meta import META
 from hetu.runtime.params import ParameterStore
 from hetu.runtime.prepare import prepare
 from hetu.runtime.prepared import Preparation, Preparer
@@ -100,6 +99,7 @@ class Planner:
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
+        self.store.keep(self._used(hoisted.graph))
         graph = watch(hoisted.graph)
         is_made = facts.has_library and is_inference and makes_results(graph)
         if self.optimize and instrument is None:
@@ -115,8 +115,15 @@ class Planner:
         feeds = zip(self.graph.inputs, likes, strict=True)
         tensors = {value: empty(like) for value, like in feeds if like}
         for value, position in self.store.positions.items():
-            tensors[value] = self.store.tensors[position].to(META)
+            tensor = self.store.tensors[position]
+            tensors[value] = empty((tensor.shape, tensor.dtype))
         return tensors
+
+    def _used(self, graph: Graph) -> set[int]:
+        """The positions of the variables that a graph needs."""
+        values = (value for node in graph.nodes for value in dependencies(node))
+        positions = self.store.positions
+        return {positions[v] for v in (*values, *graph.outputs) if v in positions}
 
 
 MAX_PLANS = 16

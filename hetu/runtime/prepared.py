@@ -1,9 +1,10 @@
 """Values that depend on weights alone: computed once, and again when the weights have changed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,13 +14,15 @@ import torch
 from hetu.ir import Graph, Node, Tensor, Value, dependencies
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.kinds import Context
-from hetu.ops.native import packed_form, packed_together, use
+from hetu.ops.native import Packed, packed_form, packed_together, use, when_packed
+from hetu.pages import used_again
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.passes.hoist import Hoisted, hoist
 from hetu.runtime.evaluate import evaluate
 from hetu.runtime.heap import large_blocks_apart
 from hetu.runtime.params import ParameterStore, State, is_same, state_of
 from hetu.runtime.results import storages
+from hetu.runtime.unpacking import variables_in
 
 _Key = bytes
 _SMALL = 1024
@@ -67,6 +70,13 @@ class Preparation:
         self.tensors = [content.tensor for content in contents]
         self.storages = storages(t for t in self.tensors if t.layout is torch.strided)
 
+    @property
+    def borrowed(self) -> list[int]:
+        """The positions of variables whose own memory is among that of the values."""
+        tensors, _, _ = self._state
+        pairs = zip(self._variables, tensors, strict=True)
+        return [position for position, tensor in pairs if storages([tensor]) & self.storages]
+
     def _state_of(self, parameters: Sequence[torch.Tensor]) -> State:
         return state_of([parameters[position] for position in self._variables])
 
@@ -85,7 +95,7 @@ class Preparer:
         if not hoists:
             return Preparation(Hoisted(graph))
         work = self._work(self._store.tensors, graph.nodes, graph.outputs)
-        with self._apart(), packed_together():
+        with self._apart(), used_again(), packed_together():
             hoisted = hoist(graph, lambda node: self._is_ready(node, work))
         positions = sorted({p for value in hoisted.values for p in work.variables(value)})
         preparation = Preparation(hoisted, positions)
@@ -98,7 +108,7 @@ class Preparer:
         if not preparation.is_current(parameters, edition):
             hoisted = preparation.hoisted
             work = self._work(parameters, hoisted.nodes, hoisted.values)
-            with self._apart(), packed_together():
+            with self._apart(), used_again(), packed_together():
                 for node in hoisted.nodes:
                     self._is_ready(node, work)
             self._compute(preparation, work)
@@ -109,7 +119,7 @@ class Preparer:
         nodes: Iterable[Node],
         results: Iterable[Value | None],
     ) -> "_Work":
-        return _Work(self._store.positions, parameters, self._context, nodes, results)
+        return _Work(self._store, parameters, self._context, nodes, results)
 
     def _apart(self) -> AbstractContextManager[None]:
         return large_blocks_apart() if self._context.device.type == "cpu" else nullcontext()
@@ -130,6 +140,7 @@ class Preparer:
         with self._apart():  # other threads find what is packed here: it is so at once
             contents = [self._content(value, work) for value in preparation.hoisted.values]
         preparation.take(contents, work.parameters)
+        self._store.keep(preparation.borrowed)
 
     def _content(self, value: Value, work: "_Work") -> _Content:
         content = self._find(value, work)
@@ -146,7 +157,10 @@ class Preparer:
         place = work.meaning(value), form
         known = self._packed.get(place)
         if known is None or not is_same(known.state, content.state):
-            self._packed[place] = known = content
+            self._packed[place] = content
+            return content
+        if isinstance(content.tensor, Packed):  # of which variables may be made again
+            content.tensor.data = known.tensor.data
         return known
 
 
@@ -155,16 +169,17 @@ class _Work:
 
     def __init__(
         self,
-        positions: Mapping[Value, int],
+        store: ParameterStore,
         parameters: Sequence[torch.Tensor],
         context: Context,
         nodes: Iterable[Node],
         results: Iterable[Value | None],
     ) -> None:
         self.parameters = parameters
-        self._positions = positions
+        self._store = store
+        self._positions = store.positions
         self._context = context
-        self._contents: dict[Value, Any] = {v: parameters[p] for v, p in positions.items()}
+        self._contents: dict[Value, Any] = {}
         self._keys: dict[Value, _Key] = {}
         used = (value for node in nodes for value in node.inputs)
         self._uses = Counter(value for value in (*used, *results) if value is not None)
@@ -177,8 +192,8 @@ class _Work:
             return False
         if not all(isinstance(result, torch.Tensor) for result in results):
             return False
-        given = [self._contents[v] for v in node.inputs if v is not None and v in self._contents]
-        limit = max(MAX_GROWN_BYTES, _GROWTH * sum(map(_bytes, given)))
+        given = [self._content(value) for value in node.inputs if value is not None]
+        limit = max(MAX_GROWN_BYTES, _GROWTH * sum(_bytes(c) for c in given if c is not None))
         is_worth_it = sum(map(_bytes, results)) <= limit
         if is_worth_it:
             self.let_go(node)
@@ -240,11 +255,38 @@ class _Work:
         for value in node.inputs:
             if value is not None and value.node is not None:
                 self.tensor(value)
-        use(self._contents[v] for v in dependencies(node) if v in self._contents)
-        results = evaluate(node, self._contents, self._context)
+        given = {v: c for v in dependencies(node) if (c := self._read(v)) is not None}
+        use(given.values())
+        results = evaluate(node, given, self._context)
         pairs = zip(node.outputs, results, strict=False)
         self._contents.update((value, result) for value, result in pairs if value is not None)
+        for result in results:
+            if isinstance(result, Packed):
+                self._give_up(node, result)
         return results
+
+    def _content(self, value: Value) -> Any:
+        """What is known of a value; the memory of a variable may have been given up."""
+        if value in self._positions:
+            return self.parameters[self._positions[value]]
+        return self._contents.get(value)
+
+    def _read(self, value: Value) -> Any:
+        """A value's content, None for a constant."""
+        if value in self._positions and self._is_own(self._positions[value]):
+            return self._store.read(self._positions[value])
+        return self._content(value)
+
+    def _is_own(self, position: int) -> bool:
+        """Whether a parameter is the store's, and not one that was fed in its place."""
+        return self.parameters[position] is self._store.tensors[position]
+
+    def _give_up(self, node: Node, packed: Packed) -> None:
+        """Let variables go that a packed weight has all of, and that nothing else uses."""
+        for value, take in variables_in(packed, node, self._content):
+            position = self._positions[value]
+            if self._is_own(position) and self._uses[value] == 1:
+                when_packed(packed, partial(self._store.give_up, position, take))
 
     def let_go(self, node: Node) -> None:
         """Take note that a node has been run, which was the last that needed some of its inputs."""

@@ -11,11 +11,6 @@ from hetu.ops.kinds import Indices, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
 
-@op("StackTables", domain=FUSED)
-def stack_tables(*tables: Tensor) -> Tensor:
-    return torch.cat(tables)
-
-
 @op("Lookup", domain=FUSED)
 def lookup(
     indices: Indices, stacked: Tensor, firsts: Indices, lasts: Indices, *, columns: Ints

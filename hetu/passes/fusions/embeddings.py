@@ -103,7 +103,7 @@ def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
     tables, sizes = [lookup[2] for lookup in lookups], _sizes(lookups, site)
     if sum(_nbytes(table, site) for table in tables) > LARGEST:
         return "the tables are too large to be copied"
-    stacked, ends = make_fused("StackTables", tables), sizes.cumsum()
+    stacked, ends = make_fused("JoinWeights", tables, None, {"axis": 0}), sizes.cumsum()
     inputs = [lookups[0][0], output_of(stacked), constant(ends - sizes), constant(ends - 1)]
     return [stacked, make_fused("Lookup", inputs, None, _columns(lookups))]
 
