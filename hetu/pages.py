@@ -15,6 +15,7 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
+from numpy.ctypeslib import as_array
 
 _LARGE = 1 << 18
 
@@ -28,7 +29,7 @@ def reserve(nbytes: int) -> np.ndarray:
         return np.empty(nbytes, np.uint8)
     size = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
     address = _SPACE.take(size)
-    memory = np.ctypeslib.as_array((ctypes.c_ubyte * nbytes).from_address(address))
+    memory = as_array((ctypes.c_ubyte * nbytes).from_address(address))
     weakref.finalize(memory, _SPACE.give, address, size).atexit = False
     return memory
 
