@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 import hetu as ht
-from hetu.ops import native, products
+from hetu.ops import measure, native, products
 from hetu.ops.products import LARGEST_MEASURED, Choice, choose, trained_product
 from tests.test_native import placed, random
 
@@ -101,7 +101,7 @@ def test_the_choice_is_measured(
 
     monkeypatch.setattr(native, "has_wide_products", lambda: True)
     monkeypatch.setattr(native, "has_library", lambda: has_library)
-    monkeypatch.setattr(products, "_seconds", seconds)
+    monkeypatch.setattr(measure, "_seconds", seconds)
     products._measured.cache_clear()
     products._suits_onednn.cache_clear()
     try:

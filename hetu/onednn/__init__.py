@@ -4,6 +4,7 @@ All operations are on float32 tensors on the CPU. Primitives, and the orders of 
 made once for each combination of shapes and number of threads.
 """
 
+from hetu.onednn.attention import attention
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
 from hetu.onednn.common import ACTIVATIONS, LAYOUTS, channels_last, stop_recording
@@ -31,7 +32,7 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
-    "Replay", "average_gradient", "batch_norm", "batch_norm_gradient", "channels_last",
+    "Replay", "attention", "average_gradient", "batch_norm", "batch_norm_gradient", "channels_last",
     "convolution", "from_blocks", "holds", "is_available", "linear", "pack_convolution",
     "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row", "pack_winograd",
     "packed_together", "plus_activation", "pointwise_depthwise", "pool", "recurrent",

@@ -27,10 +27,10 @@ MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 49, 50, 51, 52, 64
 SCALE_GRADIENT, SHIFT_GRADIENT = 255, 256
 USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
 STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
-ADDED = 1 << 15 | OTHER
+ADDED, ADDED_SECOND = 1 << 15 | OTHER, 2 << 15 | OTHER
 DEPTHWISE = 1 << 14
 ARGUMENT_DESCRIPTOR = 255
-ADD = 0x1FFF0
+ADD, LINEAR, SOFTMAX = 0x1FFF0, 0x26, 0x30000
 IMPLEMENTATION = 8
 STRIDES, INNER_COUNT, INNER_SIZES, INNER_AXES = 14, 263, 264, 265
 
@@ -93,6 +93,9 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "binary_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p,
+    ),
+    "softmax_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_void_p,
     ),
     "pooling_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p,

@@ -95,18 +95,21 @@ class Depthwise(NamedTuple):
 class After:
     """What a primitive does to its result: adds a tensor of this order, then an activation.
 
-    Then it may convolve each channel.
+    Then it may convolve each channel. A factor comes before all of that.
     """
 
     added: Order | None = None
     activation: Activation | None = None
     depthwise: Depthwise | None = None
+    factor: float | None = None
 
     def attributes(self, library: Library) -> c_void_p:
         """A primitive's attributes, which whoever asks for them destroys."""
         made = library.make("primitive_attr_create")
         library.call("primitive_attr_set_scratchpad_mode", made, c.SCRATCHPAD_OF_CALLER)
         operations = library.make("post_ops_create")
+        if self.factor is not None:
+            library.call("post_ops_append_eltwise", operations, c.LINEAR, self.factor, 0)
         if self.added is not None:
             library.call("post_ops_append_binary", operations, c.ADD, self.added.handle)
         if self.activation is not None:
@@ -142,6 +145,11 @@ class Description:
         field = c.IMPLEMENTATION
         self.library.call("primitive_desc_query", self.handle, field, 0, byref(name))
         return (name.value or b"").decode()
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the library has no fast way to compute it."""
+        return self.implementation.startswith("ref")
 
     @property
     def scratchpad(self) -> int:
@@ -253,7 +261,7 @@ class Primitive:
         library = description.library
         self.shape = tuple(shape)
         self.strides = tuple(strides)
-        self._description = description
+        self.description = description
         self._roles = (result, *roles, c.SCRATCHPAD)
         self._handle = library.make("primitive_create", description.handle)
         self.execute = partial(library.execute, self._handle, library.stream, len(self._roles))
@@ -269,7 +277,7 @@ class Primitive:
     def arguments(self) -> Arguments:
         """Places for tensors."""
         own = self.scratchpad if self.is_small else 0
-        return Arguments(self._description, self._roles, own)
+        return Arguments(self.description, self._roles, own)
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
         """The result, in memory of its own; the tensors are dense and of type float32."""
@@ -282,13 +290,27 @@ class Primitive:
         if RECORDING.runs is not None:
             pointers = tuple(tensor.data_ptr() for tensor in tensors)
             RECORDING.runs.append(Recorded(self, self.shape, self.strides, pointers))
+        arguments = self._ready()
+        arguments.put_all(tensors)
+        self._run(arguments)
+
+    def run_at(self, *pointers: int) -> None:
+        """Compute the result to the first place from what lies at the others; not recorded."""
+        arguments = self._ready()
+        for index, pointer in enumerate(pointers):
+            arguments.put(index, pointer)
+        self._run(arguments)
+
+    def _ready(self) -> Arguments:
         try:
             arguments = self._idle.pop()  # which no other thread uses meanwhile
         except IndexError:
             arguments = self.arguments()
         if not self.is_small:
             arguments.put_workspace(workspace(self.scratchpad))
-        arguments.put_all(tensors)
+        return arguments
+
+    def _run(self, arguments: Arguments) -> None:
         status = self.execute(arguments.address)
         self._idle.append(arguments)
         if status:

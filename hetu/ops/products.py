@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
 from hetu.ops.kinds import Tensor
+from hetu.ops.measure import is_much_faster
 
 
 class Choice(NamedTuple):
@@ -20,14 +20,8 @@ class Choice(NamedTuple):
     gradient_w: bool
 
 
-MARGIN = 1.25
-"""How many times as fast another way has to be: processes that choose differently differ in bits,
-which measurements of about equal ways, or beside other work, must not cause."""
-
 LARGEST_MEASURED = 512
 """Products are measured with at most so many rows, columns and terms: it takes 40 ms in all."""
-
-_TURNS = 6
 
 
 def choose(rows: int, depth: int, columns: int) -> Choice:
@@ -62,29 +56,17 @@ def _suits_onednn() -> bool:
     product of this size takes the same time both ways, and MKL is faster in many larger ones.
     """
     x = torch.full((LARGEST_MEASURED, LARGEST_MEASURED), 0.5)
-    return _is_much_faster(*_ways(x, x))
+    return is_much_faster(*_ways(x, x))
 
 
 def _goes_to_onednn(a: Tensor, b: Tensor, is_usual: bool) -> bool:
     blas, onednn = _ways(a, b)
-    return not _is_much_faster(onednn, blas) if is_usual else _is_much_faster(blas, onednn)
+    return not is_much_faster(onednn, blas) if is_usual else is_much_faster(blas, onednn)
 
 
 def _ways(a: Tensor, b: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     """`a @ b.T` by BLAS and by oneDNN."""
     return partial(torch.mm, a, b.t()), partial(native.product, a, b)
-
-
-def _is_much_faster(usual: Callable[[], object], other: Callable[[], object]) -> bool:
-    """Whether `other` is worth leaving the `usual` way; the fastest of some turns each count."""
-    turns = [(_seconds(usual), _seconds(other)) for _ in range(_TURNS)]
-    return min(a for a, _ in turns) > MARGIN * min(b for _, b in turns)
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    start = perf_counter()
-    function()
-    return perf_counter() - start
 
 
 def trained_product(x: Tensor, w: Tensor, bias: Tensor | None, choice: Choice) -> Tensor:

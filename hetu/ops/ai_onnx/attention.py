@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from hetu.errors import ModelError
 from hetu.ops.kinds import DType, Tensor
 from hetu.ops.registry import op
+from hetu.ops.scaled_attention import scaled_attention
 
 
 @op("Attention", since=23)
@@ -132,14 +133,11 @@ def _native(
     scale: float | None,
     is_triangular: bool,
 ) -> Tensor:
-    is_grouped = q.shape[1] != k.shape[1]
     if mask is None:
-        return F.scaled_dot_product_attention(
-            q, k, v, is_causal=is_triangular, scale=scale, enable_gqa=is_grouped
-        )
+        return scaled_attention(q, k, v, is_causal=is_triangular, scale=scale)
     mask, empty = _without_empty_rows(mask)
     mask = mask.expand(*mask.shape[:2], q.shape[2], k.shape[2])
-    y = F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=is_grouped)
+    y = scaled_attention(q, k, v, mask, scale=scale)
     return y.masked_fill(empty, 0)
 
 

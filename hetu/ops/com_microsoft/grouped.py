@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from hetu.errors import ModelError
 from hetu.ops.ai_onnx.attention import rotary_embedding
 from hetu.ops.kinds import Tensor
+from hetu.ops.scaled_attention import scaled_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,7 @@ def attended(
         return y
     mask = visible if bias is None else _added(visible, bias, q.dtype)
     mask = mask.expand(*mask.shape[:2], q.shape[2], k.shape[2])
-    is_grouped, scale = q.shape[1] != k.shape[1], softmax.scale or None
-    return F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=is_grouped)
+    return scaled_attention(q, k, v, mask, scale=softmax.scale or None)
 
 
 def written_out(

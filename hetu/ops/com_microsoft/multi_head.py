@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from hetu.errors import ModelError
 from hetu.ops.kinds import Ints, Tensor
+from hetu.ops.scaled_attention import scaled_attention
 
 
 def projected(
@@ -100,7 +100,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | 
     """The values, weighed by how well keys fit queries."""
     if bias is not None:
         bias = bias.to(q.dtype).expand(*q.shape[:3], k.shape[2])
-    return F.scaled_dot_product_attention(q, k, v, bias, scale=scale or None)
+    has_empty = bias is not None and bool(torch.isneginf(bias).any())
+    return scaled_attention(q, k, v, bias, scale=scale or None, has_empty=has_empty)
 
 
 def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:

@@ -3,10 +3,10 @@
 import math
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops.kinds import Tensor
 from hetu.ops.registry import FUSED, op
+from hetu.ops.scaled_attention import scaled_attention
 
 FAR = 1e30
 """Scores that a number this large is subtracted from no longer matter in the sum."""
@@ -50,9 +50,8 @@ def attention(
     is_plain = not (is_causal or is_grouped or empty == "zero")
     if is_plain and q.shape[-1] != v.shape[-1] and q.device.type == "cpu":
         return _by_products(q, k, v, mask, scale)
-    return F.scaled_dot_product_attention(
-        q, k, v, mask, is_causal=is_causal, scale=scale, enable_gqa=is_grouped
-    )
+    has_empty = empty == "zero"
+    return scaled_attention(q, k, v, mask, is_causal=is_causal, scale=scale, has_empty=has_empty)
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -1,0 +1,236 @@
+"""Attention: products of queries and keys, their softmax, and its products with values.
+
+Scores are made for some heads and queries at a time, so that they stay in the caches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+from typing import NamedTuple
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.common import MOST, Ints, contiguous_strides, present
+from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+
+_MOST_SCORES = 1 << 19
+"""So many scores are made at a time, or those of one query for each thread."""
+
+_SECTIONS = 4
+"""Long causal attention is computed in at least so many sections, over keys up to their ends."""
+
+_LONG = 256
+
+_FEWEST = 1 << 19
+"""With fewer multiplications of queries by keys, torch takes less time than the calls here."""
+
+_BYTES = 4
+
+
+class Form(NamedTuple):
+    """The shape and the strides of a tensor (batch, heads, length, size)."""
+
+    shape: Ints
+    strides: Ints
+
+    def at(self, *indices: int) -> int:
+        """Where the elements at some indices begin, in bytes."""
+        pairs = zip(indices, self.strides, self.shape, strict=False)
+        return _BYTES * sum(index * stride for index, stride, size in pairs if size > 1)
+
+    def slices(self, begins: Sequence[int], ends: Sequence[int]) -> tuple[slice, ...]:
+        """The part between some indices, or what there is of it where it is repeated."""
+        return tuple(
+            slice(begin, end) if size > 1 else slice(None)
+            for begin, end, size in zip(begins, ends, self.shape, strict=False)
+        )
+
+    def part(self, *extent: int) -> Order:
+        """The order of a part of it, or of what there is of it where it is repeated."""
+        shape = tuple(map(min, self.shape, extent))
+        strides = list(self.strides)
+        for axis in reversed(range(len(shape) - 1)):
+            if shape[axis] == 1:  # as it would be in one piece, which the library asks for
+                strides[axis] = shape[axis + 1] * strides[axis + 1]
+        return strided(present(), shape, strides)
+
+    def turned(self) -> "Form":
+        """The same with the last two axes exchanged."""
+        (*outer, a, b), (*steps, c, d) = self
+        return Form((*outer, b, a), (*steps, d, c))
+
+
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+    is_causal: bool,
+) -> torch.Tensor | None:
+    """`softmax(q @ k.T * scale + mask) @ v` of (batch, heads, length, size).
+
+    The mask is anything that broadcasts to (batch, heads, queries, keys). A causal one leaves out
+    keys after the query's own position. None where torch is faster.
+    """
+    q, k, v = (x if x.stride(-1) == 1 and all(x.stride()) else x.contiguous() for x in (q, k, v))
+    form_q, form_k, form_v = (Form(tuple(x.shape), x.stride()) for x in (q, k, v))
+    form_mask = None if mask is None else Form(tuple(mask.shape), mask.stride())
+    threads = torch.get_num_threads()
+    plan = _plan(form_q, form_k, form_v, form_mask, scale, is_causal, threads)
+    return None if plan is None else plan.run(q, k, v, mask)
+
+
+class _Step(NamedTuple):
+    """What computes the results of some items, heads and queries, over the keys that they see."""
+
+    scores: Primitive
+    softmax: Primitive
+    results: Primitive
+
+
+class _Place(NamedTuple):
+    """Where a step reads and writes, in bytes from the beginnings of the tensors.
+
+    What is `added` to the scores is a part of the mask, where the step does not add it itself;
+    `causal` is added to the last columns.
+    """
+
+    step: _Step
+    q: int
+    k: int
+    v: int
+    result: int
+    mask: int
+    added: tuple[slice, ...]
+    causal: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The steps of an attention, whose result is (batch, length, heads, size) in memory."""
+
+    result: Ints
+    scores: int
+    places: list[_Place]
+
+    def run(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The result (batch, heads, length, size)."""
+        result = torch.empty(self.result, dtype=torch.float32)
+        room = torch.empty(self.scores, dtype=torch.float32)
+        scores, to = room.data_ptr(), result.data_ptr()
+        from_q, from_k, from_v = q.data_ptr(), k.data_ptr(), v.data_ptr()
+        from_mask = 0 if mask is None else mask.data_ptr()
+        for step, q_at, k_at, v_at, result_at, mask_at, added, causal in self.places:
+            masks = () if mask is None or added else (from_mask + mask_at,)
+            step.scores.run_at(scores, from_q + q_at, from_k + k_at, *masks)
+            if mask is not None and added:
+                _in(room, step).add_(mask[added])
+            elif causal is not None:
+                _in(room, step)[..., -causal.shape[1] :].add_(causal)
+            step.softmax.run_at(scores, scores)
+            step.results.run_at(to + result_at, scores, from_v + v_at)
+        return result.transpose(1, 2)
+
+
+def _in(room: torch.Tensor, step: _Step) -> torch.Tensor:
+    """The scores of a step in the memory for scores."""
+    return room.as_strided(step.scores.shape, step.scores.strides)
+
+
+@lru_cache(MOST)
+def _plan(
+    q: Form, k: Form, v: Form, mask: Form | None, scale: float, is_causal: bool, threads: int
+) -> _Plan | None:
+    batch, heads, length, depth = q.shape
+    keys, size = v.shape[2:]
+    is_small = batch * heads * length * keys * depth < _FEWEST
+    if is_small or (is_causal and mask is not None):
+        return None
+    result = Form((batch, heads, length, size), (length * heads * size, size, heads * size, 1))
+    is_apart = mask is not None and not _is_fused(mask, (batch, heads, length, keys))
+    fused = None if is_apart else mask
+    most = -(-length // _SECTIONS) if is_causal and length >= _LONG else length
+    items, some, rows = _extents((batch, heads, most), keys, fused, threads)
+    steps: dict[Ints, _Step] = {}
+    places = []
+    starts = product(range(0, batch, items), range(0, heads, some), range(0, length, rows))
+    for at in starts:
+        ends = [min(a + b, c) for a, b, c in zip(at, (items, some, rows), q.shape, strict=False)]
+        seen = min(keys, ends[2]) if is_causal else keys
+        extent = (*(end - begin for begin, end in zip(at, ends, strict=True)), seen)
+        if extent not in steps:
+            steps[extent] = _step(q, k, v, result, fused, scale, extent)
+        step = steps[extent]
+        if any(primitive.description.is_reference for primitive in step):
+            return None
+        begins = q.at(*at), k.at(*at[:2]), v.at(*at[:2]), result.at(*at)
+        mask_at = 0 if fused is None else fused.at(*at)
+        added = mask.slices(at, ends) if mask is not None and is_apart else ()
+        causal = _triangle(extent[2], seen - at[2]) if is_causal and seen > at[2] else None
+        places.append(_Place(step, *begins, mask_at, added, causal))
+    return _Plan((batch, length, heads, size), items * some * rows * keys, places)
+
+
+def _is_fused(mask: Form, scores: Ints) -> bool:
+    """Whether the library adds a mask with the products: one for each score, or for each key.
+
+    The latter goes item by item, which is too little at a time where they are small.
+    """
+    is_whole = mask.shape == scores and mask.strides == contiguous_strides(scores)
+    is_of_keys = mask.shape[1] == mask.shape[2] == mask.strides[3] == 1
+    return is_whole or (is_of_keys and (scores[0] == 1 or 2 * prod(scores[1:]) > _MOST_SCORES))
+
+
+def _extents(shape: Ints, keys: int, mask: Form | None, threads: int) -> Ints:
+    """How many items, heads and queries are computed at a time, at most as many as in `shape`.
+
+    There is more than one item where all heads are, and more than one head where all queries are;
+    threads share heads. Of a mask, the library reads what lies in one piece, or is the same for all
+    queries of an item.
+    """
+    batch, heads, length = shape
+    is_repeated = mask is not None and mask.shape[2] < length
+    some = _MOST_SCORES // (length * keys)
+    if some >= heads:
+        return (1 if is_repeated else min(batch, some // heads)), heads, length
+    if some >= threads:
+        return 1, some - some % threads, length
+    some = min(heads, threads) if mask is None or is_repeated else 1
+    return 1, some, max(1, min(length, _MOST_SCORES // (some * keys)))
+
+
+@lru_cache(MOST)
+def _triangle(queries: int, keys: int) -> torch.Tensor:
+    """What leaves out the keys after each query, where both begin at the same position."""
+    later = torch.arange(keys) > torch.arange(queries)[:, None]
+    return torch.zeros(later.shape).masked_fill(later, -torch.inf)
+
+
+def _step(
+    q: Form, k: Form, v: Form, result: Form, mask: Form | None, scale: float, extent: Ints
+) -> _Step:
+    """What computes so many items, heads, queries and keys."""
+    dnnl = present()
+    *outer, rows, keys = extent
+    depth, size = q.shape[3], v.shape[3]
+    scores = strided(dnnl, extent, contiguous_strides(extent))
+    added = None if mask is None else mask.part(*extent)
+    operands = q.part(*outer, rows, depth), k.turned().part(*outer, depth, keys)
+    given = dnnl.engine, *operands, None, scores
+    products = Description(dnnl, "matmul", given, After(added, factor=scale))
+    given = dnnl.engine, c.INFERENCE, c.SOFTMAX, scores, scores, len(extent) - 1
+    softmax = Description(dnnl, "softmax_forward", given, After())
+    given = dnnl.engine, scores, v.part(*outer, keys, size), None, result.part(*outer, rows, size)
+    sums = Description(dnnl, "matmul", given, After())
+    roles = (c.SOURCE, c.WEIGHTS) if added is None else (c.SOURCE, c.WEIGHTS, c.ADDED_SECOND)
+    return _Step(
+        Primitive(products, roles, extent, contiguous_strides(extent)),
+        Primitive(softmax, (c.SOURCE,), extent, contiguous_strides(extent)),
+        Primitive(sums, (c.SOURCE, c.WEIGHTS), (*outer, rows, size), result.strides),
+    )

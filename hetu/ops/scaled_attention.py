@@ -1,0 +1,74 @@
+"""Attention without what particular operators add to it: by oneDNN where that is faster here."""
+
+import math
+from functools import lru_cache, partial
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from hetu.ops import native
+from hetu.ops.kinds import Tensor
+from hetu.ops.measure import is_much_faster
+
+
+def scaled_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    has_empty: bool = False,
+) -> Tensor:
+    """`softmax(q @ k.T * scale + mask) @ v` of (batch, heads, length, size).
+
+    Keys and values may have fewer heads, each for as many of the queries'. Where a mask is not of
+    floats, it says which keys a query sees. Without a scale, it is `1 / sqrt(size)`. The results
+    of queries that see no key are 0, if it may have (`has_empty`) such.
+    """
+    if not has_empty and _suits_library():
+        y = _by_library(q, k, v, mask, is_causal, scale)
+        if y is not None:
+            return y
+    is_grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, mask, is_causal=is_causal, scale=scale, enable_gqa=is_grouped
+    )
+
+
+@lru_cache(1)
+def _suits_library() -> bool:
+    """Whether oneDNN is faster: torch's kernel uses MKL, which is made for Intel's processors."""
+    if not native.has_wide_products():
+        return False
+    x = torch.full((1, 4, 128, 64), 0.5)
+    with torch.no_grad():
+        if native.attention(x, x, x, None, 0.125, False) is None:
+            return False
+        usual = partial(F.scaled_dot_product_attention, x, x, x)
+        return is_much_faster(usual, partial(native.attention, x, x, x, None, 0.125, False))
+
+
+def _by_library(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
+) -> Tensor | None:
+    if q.device.type != "cpu" or q.dtype is not torch.float32 or not q.shape[-1]:
+        return None
+    if mask is not None:
+        mask = _of_floats(mask)
+    if k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    return native.attention(q, k, v, mask, scale, is_causal)
+
+
+def _of_floats(mask: Tensor) -> Tensor:
+    """A mask (batch, heads, queries, keys) to be added, in which nothing is repeated."""
+    mask = mask[(None,) * (4 - mask.ndim)]
+    for axis in range(4):
+        if not mask.stride(axis):
+            mask = mask.narrow(axis, 0, 1)
+    if mask.dtype is torch.bool:
+        return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
+    return mask
