@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import hetu as ht
 from hetu import onednn, pages
 from hetu.ir import Tensor
+from hetu.runtime import plan
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library packs")
 
@@ -263,6 +264,46 @@ def test_runs_in_several_threads() -> None:
             runs = [pool.submit(assert_runs, e, proto, i + 1) for i, e in enumerate(executors)]
         for run in runs:
             run.result()
+
+
+def test_weights_too_large_to_be_kept_twice_are_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_COPIED_BYTES", 0)
+    proto = product()
+    loaded = ht.onnx.load_onnx(proto)
+    held = references(loaded)
+    executor = executor_of(loaded)
+    for batch in (1, 5, 1, 16):
+        assert_runs(executor, proto, batch)
+        assert held["w"]() is None
+    assert_same_bits(executor.state_dict()["w"], arrays(proto)["w"])
+    assert_runs(executor, proto, 3)
+
+
+def test_weights_too_large_to_be_kept_twice_that_train_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "MAX_COPIED_BYTES", 0)
+    loaded = ht.onnx.load_onnx(product())
+    (y,) = loaded.outputs.values()
+    step = ht.optim.SGDOptimizer(1.0).minimize(ht.op.ReduceSum(y))
+    executor = ht.Executor({"validate": [y], "train": [step]})
+    held = references(loaded)
+    assert_runs_validation(executor, product(), arrays(product())["w"])
+    assert held["w"]() is not None
+
+
+def test_an_array_is_kept_only_where_it_stays_in_use() -> None:
+    made = []
+
+    def make() -> np.ndarray:
+        made.append(random(4, 3))
+        return made[-1]
+
+    tensor = Tensor(random(4, 3))
+    tensor.give_up(make)
+    assert tensor.shape == (4, 3) and not made
+    assert tensor.read() is made[0] and tensor.read() is made[1]
+    assert tensor.array is made[2] and tensor.array is made[2] and tensor.read() is made[2]
 
 
 def test_copies_of_a_tensor_have_the_array() -> None:

@@ -55,6 +55,11 @@ class Tensor:
         array = self._array
         return self._made() if array is None else array
 
+    def read(self) -> np.ndarray:
+        """The array, which is not kept if it had to be made again."""
+        given_up = self._given_up
+        return self.array if given_up is None else given_up.make()
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""

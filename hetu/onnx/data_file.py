@@ -146,7 +146,7 @@ class DataFile:
             for offset, fetch in self._parts:
                 tensor = fetch()
                 file.seek(offset)
-                for piece in raw_pieces(tensor.array, tensor.dtype):
+                for piece in raw_pieces(tensor.read(), tensor.dtype):
                     write_all(file, piece)
                     progress.advance(len(piece))
 

@@ -227,7 +227,7 @@ def describe_tensor(tensor: Tensor, name: str | None = None) -> onnx.TensorProto
 
 def write_data(tensor: Tensor, proto: onnx.TensorProto) -> None:
     """Give a described tensor its data in the form, raw or typed, that the tensor came in."""
-    array, element = tensor.array, tensor.dtype
+    array, element = tensor.read(), tensor.dtype
     if element is STRING:
         proto.string_data.extend(write_text(str(text)) for text in array.reshape(-1))
     elif tensor.packed:

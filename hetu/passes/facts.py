@@ -15,7 +15,8 @@ class Facts:
 
     What a file states of values between nodes may be wrong and is not used: `types` holds what runs
     have shown. `is_inference` says that weights stay as they are and that no gradients are taken,
-    `copies_weights` that they are small enough to be kept a second time, in another form;
+    `copies_weights` that they are small enough to be kept a second time, in another form, and
+    `moves_weights` that they may be kept in another form alone;
     `training` is what the context says, `derivatives` how often results are differentiated,
     `compiles` whether torch.compile takes the graph's source, and `has_library` whether oneDNN's
     own library is there and can compute what the graph does.
@@ -30,6 +31,7 @@ class Facts:
         derivatives: int = 0,
         compiles: bool = False,
         has_library: bool = False,
+        moves_weights: bool = False,
     ) -> None:
         self.is_inference = is_inference
         self.copies_weights = copies_weights
@@ -37,6 +39,7 @@ class Facts:
         self.derivatives = derivatives
         self.compiles = compiles
         self.has_library = has_library
+        self.moves_weights = moves_weights
         self._types = dict(types or {})
 
     def type(self, value: Value | None) -> TensorType | None:

@@ -78,6 +78,11 @@ class ParameterStore:
         self._storages = None
 
     @property
+    def gives_up(self) -> bool:
+        """Whether values may still be given up."""
+        return not self._is_lent and len(self._kept) < len(self.tensors)
+
+    @property
     def edition(self) -> int | None:
         """The same number while the values are the same; None once others may write to them."""
         return None if self._is_lent else self._changes

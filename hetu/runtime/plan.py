@@ -85,9 +85,10 @@ class Planner:
         notes: list[Note] = []
         copies_weights = self.store.nbytes <= MAX_COPIED_BYTES and not self.compiles
         suits_library = self.context.device.type == "cpu" and not self.compiles
+        is_in_library = suits_library and has_library()
         facts = Facts(
             types, is_inference, copies_weights, self.context.training, order, self.compiles,
-            suits_library and has_library(),
+            is_in_library, is_in_library and self.store.gives_up,
         )  # fmt: skip
         if self.optimize:
             for stage in STAGES:

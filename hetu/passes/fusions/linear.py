@@ -73,8 +73,10 @@ def linear(node: Node, site: Site) -> Outcome:
         return reason
     x, bias = node.inputs[0], (*node.inputs, None)[2]
     rows = _rows(node, site)
-    packs = site.facts.copies_weights
-    layout = {"transposed": is_transposed, "packs": packs, "is_for_row": rows == 1}
+    copies, is_moved = site.facts.copies_weights, site.facts.moves_weights
+    packs = copies or (is_moved and site.is_only_use(source))
+    is_for_row = rows == 1 and (copies or not packs)  # one form has to serve all numbers of rows
+    layout = {"transposed": is_transposed, "packs": packs, "is_for_row": is_for_row}
     packed = make_fused("PackLinear", [source], None, layout)
     fresh = make_fused("Linear", [x, output_of(packed), bias], node.outputs[0])
     return Replacement([packed, fresh], fresh.outputs)
@@ -148,7 +150,8 @@ def _refusal(node: Node, weight: Value, is_transposed: bool, site: Site) -> str:
 
 def is_small(site: Site, rows: int | None, depth: int, columns: int) -> bool:
     """Whether a product of so many rows is faster in one call of BLAS."""
-    if site.facts.is_inference and site.facts.copies_weights and site.facts.has_library:
+    packs = site.facts.copies_weights or site.facts.moves_weights
+    if site.facts.is_inference and packs and site.facts.has_library:
         return False
     if rows == 1:
         return depth * columns < SMALLEST_ROW
