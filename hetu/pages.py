@@ -9,6 +9,7 @@ import mmap
 import sys
 import weakref
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -68,6 +69,7 @@ class _Space:
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
+        self._returned: deque[tuple[int, int]] = deque()
         self._begins: list[int] = []
         self._ends: list[int] = []
 
@@ -75,6 +77,7 @@ class _Space:
         """Take note of so many more users."""
         with self._lock:
             self._users += users
+            self._join()
             if not self._users:
                 for begin, end in zip(self._begins, self._ends, strict=True):
                     _system().munmap(begin, end - begin)
@@ -83,6 +86,7 @@ class _Space:
     def take(self, size: int) -> int:
         """The address of a range of so many bytes, whole pages."""
         with self._lock:
+            self._join()
             for index, (begin, end) in enumerate(zip(self._begins, self._ends, strict=True)):
                 if end - begin >= size:
                     self._begins[index] += size
@@ -96,11 +100,19 @@ class _Space:
         return address
 
     def give(self, begin: int, size: int) -> None:
-        """Take a range back, which nothing refers to any more."""
-        with self._lock:
-            if not self._users:
-                _system().munmap(begin, size)
-                return
+        """Take a range back, which nothing refers to any more.
+
+        The garbage collector may call this at any moment, also while this thread has the lock.
+        """
+        if self._users:
+            self._returned.append((begin, size))
+        else:
+            _system().munmap(begin, size)
+
+    def _join(self) -> None:
+        """Put ranges that came back among those that wait."""
+        while self._returned:
+            begin, size = self._returned.popleft()
             index = bisect_left(self._begins, begin)
             self._begins.insert(index, begin)
             self._ends.insert(index, begin + size)

@@ -96,7 +96,7 @@ class _Place(NamedTuple):
     """Where a step reads and writes, in bytes from the beginnings of the tensors.
 
     What is `added` to the scores is a part of the mask, where the step does not add it itself;
-    `causal` is added to the last columns.
+    `causal` is added to their first rows and last columns.
     """
 
     step: _Step
@@ -132,7 +132,7 @@ class _Plan:
             if mask is not None and added:
                 _in(room, step).add_(mask[added])
             elif causal is not None:
-                _in(room, step)[..., -causal.shape[1] :].add_(causal)
+                _in(room, step)[..., : len(causal), -len(causal) :].add_(causal)
             step.softmax.run_at(scores, scores)
             step.results.run_at(to + result_at, scores, from_v + v_at)
         return result.transpose(1, 2)
@@ -172,7 +172,7 @@ def _plan(
         begins = q.at(*at), k.at(*at[:2]), v.at(*at[:2]), result.at(*at)
         mask_at = 0 if fused is None else fused.at(*at)
         added = mask.slices(at, ends) if mask is not None and is_apart else ()
-        causal = _triangle(extent[2], seen - at[2]) if is_causal and seen > at[2] else None
+        causal = _triangle(seen - at[2]) if is_causal and seen > at[2] else None
         places.append(_Place(step, *begins, mask_at, added, causal))
     return _Plan((batch, length, heads, size), items * some * rows * keys, places)
 
@@ -205,11 +205,14 @@ def _extents(shape: Ints, keys: int, mask: Form | None, threads: int) -> Ints:
     return 1, some, max(1, min(length, _MOST_SCORES // (some * keys)))
 
 
-@lru_cache(MOST)
-def _triangle(queries: int, keys: int) -> torch.Tensor:
-    """What leaves out the keys after each query, where both begin at the same position."""
-    later = torch.arange(keys) > torch.arange(queries)[:, None]
-    return torch.zeros(later.shape).masked_fill(later, -torch.inf)
+def _triangle(size: int) -> torch.Tensor:
+    """What leaves out the keys after each query, for so many of both from the same position on."""
+    return _larger_triangle(1 << size.bit_length())[:size, :size]
+
+
+@lru_cache
+def _larger_triangle(size: int) -> torch.Tensor:
+    return torch.full((size, size), -torch.inf).triu(1)
 
 
 def _step(

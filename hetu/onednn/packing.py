@@ -59,26 +59,64 @@ class _Packing:
             call()
 
 
-class _Waiting(threading.local):
+class _Batch:
+    """What is still to be packed."""
+
+    def __init__(self) -> None:
+        self._packings: list[_Packing] = []
+        self._nbytes = 0
+        self._kept = 0
+
+    def add(self, packing: _Packing) -> None:
+        """Have a weight packed: later, unless that would be too much at a time."""
+        self._packings.append(packing)
+        self._nbytes += packing.memory.nbytes
+        if self._nbytes > _MOST_WAITING or self._kept > _MOST_KEPT:
+            self.run()
+
+    def then(self, weight: Packed, call: Callable[[], None]) -> None:
+        """Call a function once a weight, one of the last that were added, is packed."""
+        for packing in reversed(self._packings):
+            if packing.memory.ctypes.data == weight.data_ptr():
+                packing.calls.append(call)
+                self._kept += packing.memory.nbytes
+                return
+        call()
+
+    def run(self) -> None:
+        """Pack what waits, the largest first."""
+        ordered = sorted(self._packings, key=lambda packing: packing.memory.nbytes, reverse=True)
+        self._packings, self._nbytes, self._kept = [], 0, 0
+        if len(ordered) > 1:
+            share(ordered, _run_alone, min(torch.get_num_threads(), len(ordered)))
+        elif ordered:  # a single one, which the library's threads share
+            ordered[0].run()
+
+
+def _run_alone(packings: Iterator[_Packing]) -> None:
+    """Pack weights in this thread alone."""
+    with present().one_thread():
+        for packing in packings:
+            packing.run()
+
+
+class _Current(threading.local):
     """What is still to be packed in a thread; None where weights are packed at once."""
 
-    packings: list[_Packing] | None = None
+    batch: _Batch | None = None
 
 
-_WAITING = _Waiting()
+_CURRENT = _Current()
 
 
 def packed(weight: torch.Tensor, order: Order) -> Packed:
     """A weight brought into an order: at once, or as `packed_together` says."""
     memory = pages.reserve(order.nbytes).view(np.float32)
     packing = _Packing(weight.detach(), memory, order)
-    waiting = _WAITING.packings
-    if waiting is None:
+    if _CURRENT.batch is None:
         packing.run()
     else:
-        waiting.append(packing)
-        if _is_much(waiting):
-            _run(waiting)
+        _CURRENT.batch.add(packing)
     result = torch.Tensor._make_subclass(Packed, torch.from_numpy(memory))
     result.order = order
     result.strides, result.source = weight.stride(), weight.data_ptr()
@@ -92,50 +130,26 @@ def packed_together() -> Iterator[None]:
     What is computed of them inside says so before (`use`). Most of the time goes into new pages of
     memory, and into orders that the library's threads do not share.
     """
-    _WAITING.packings = []
+    batch = _CURRENT.batch = _Batch()
     try:
         yield
     finally:
-        waiting, _WAITING.packings = _WAITING.packings, None
-        _run(waiting)
+        _CURRENT.batch = None
+        batch.run()
 
 
 def use(values: Iterable[object]) -> None:
     """Pack what waits, if some of it is among values that are about to be used."""
-    if _WAITING.packings and any(isinstance(value, Packed) for value in values):
-        _run(_WAITING.packings)
+    if _CURRENT.batch is not None and any(isinstance(value, Packed) for value in values):
+        _CURRENT.batch.run()
 
 
 def when_packed(weight: Packed, call: Callable[[], None]) -> None:
     """Call a function once a weight is packed, in the thread that packs it."""
-    for packing in _WAITING.packings or ():
-        if packing.memory.ctypes.data == weight.data_ptr():
-            packing.calls.append(call)
-            return
-    call()
-
-
-def _is_much(packings: Iterable[_Packing]) -> bool:
-    """Whether packing has to be done before there is more of it."""
-    kept = sum(packing.memory.nbytes for packing in packings if packing.calls)
-    return kept > _MOST_KEPT or sum(p.memory.nbytes for p in packings) > _MOST_WAITING
-
-
-def _run(packings: list[_Packing]) -> None:
-    """Pack what waits, the largest first."""
-    ordered = sorted(packings, key=lambda packing: packing.memory.nbytes, reverse=True)
-    packings.clear()
-    if len(ordered) > 1:
-        share(ordered, _run_alone, min(torch.get_num_threads(), len(ordered)))
-    elif ordered:  # a single one, which the library's threads share
-        ordered[0].run()
-
-
-def _run_alone(packings: Iterator[_Packing]) -> None:
-    """Pack weights in this thread alone."""
-    with present().one_thread():
-        for packing in packings:
-            packing.run()
+    if _CURRENT.batch is None:
+        call()
+    else:
+        _CURRENT.batch.then(weight, call)
 
 
 def holds(weight: Packed, tensor: torch.Tensor) -> bool:
