@@ -163,15 +163,75 @@ def test_queries_that_see_nothing_are_torchs(library: list[bool]) -> None:
     assert not library and not y[:, :, 3].any()
 
 
-def test_small_ones_and_derivatives_are_torchs(library: list[bool]) -> None:
-    check(*inputs(1, 2, 5, 8))
+def check_gradients(q, k, v, mask=None, scale=None, is_causal=False, like=None) -> None:
+    """Gradients are sums of up to some hundred products of numbers around 1."""
+    given = [x.detach().requires_grad_() for x in (q, k, v)]
+    y = attend(*given, mask, scale=scale, is_causal=is_causal)
+    gradient = random(*y.shape) if like is None else like.expand_as(y)
+    made = torch.autograd.grad(y, given, gradient)
+    doubles = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    reference = wanted(*doubles, mask, scale, is_causal)
+    torch.testing.assert_close(y.detach().double(), reference.detach(), rtol=1e-5, atol=5e-6)
+    expected = torch.autograd.grad(reference, doubles, gradient.double())
+    for ours, theirs in zip(made, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("size", list(SIZES.values())[:-1], ids=list(SIZES)[:-1])
+@pytest.mark.parametrize("kind", ["none", "causal", "keys", "queries", "whole", "boolean"])
+def test_gradients(size: tuple[int, ...], kind: str, library: list[bool]) -> None:
+    batch, heads, length, _ = size
+    shapes = {"keys": (batch, 1, 1, length), "whole": (batch, heads, length, length)}
+    mask = None if kind in ("none", "causal") else random(*shapes.get(kind, (1, 1, length, length)))
+    if kind == "boolean":
+        mask = (mask > 0) | torch.eye(length, dtype=torch.bool)
+    check_gradients(*inputs(*size), mask, is_causal=kind == "causal")
+    assert library == [True]
+
+
+def test_gradients_of_other_forms(library: list[bool]) -> None:
+    check_gradients(*inputs(2, 4, 50, 32, 70, 48), scale=0.3)
+    check_gradients(*inputs(2, 4, 50, 32, 70), is_causal=True)
+    check_gradients(*inputs(2, 4, 70, 32, 50), is_causal=True)
+    q, k, v = inputs(2, 8, 80, 32)
+    check_gradients(q, k[:, :2], v[:, :2])
+    check_gradients(q.contiguous(), k, v, like=torch.ones(()))
+    assert library == [True] * 5
+
+
+def test_gradients_of_some_inputs(library: list[bool]) -> None:
     q, k, v = inputs(2, 4, 96, 32)
-    q.requires_grad_()
+    k.requires_grad_()
+    (made,) = torch.autograd.grad(attend(q, k, v).sum(), [k])
+    doubled = k.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(wanted(q, doubled, v).sum(), [doubled])
+    torch.testing.assert_close(made.double(), expected, rtol=2e-5, atol=2e-5)
+    assert library == [True]
+
+
+def test_masks_that_leave_little_in_training(library: list[bool]) -> None:
+    mask = torch.zeros(2, 1, 96, 96)
+    mask[..., 5:] = -INFINITY
+    check_gradients(*inputs(2, 4, 96, 32), mask)
+    assert library == [True]
+
+
+def test_what_is_torchs(library: list[bool]) -> None:
+    check(*inputs(1, 2, 5, 8))
+    check_gradients(*inputs(1, 2, 5, 8))
+    q, k, v = inputs(2, 4, 96, 32)
+    mask = random(1, 1, 96, 96).requires_grad_()
+    attend(q, k, v, mask).sum().backward()
+    assert mask.grad is not None
+    assert library == [False] * 3
+
+
+def test_much_memory_is_not_taken(library: list[bool]) -> None:
+    q, k, v = inputs(5, 4, 1000, 4)
+    check_gradients(q, k, v)
+    assert library == [False]
     check(q, k, v)
-    assert library == [False] * 2
-    with torch.no_grad():
-        check(q, k, v)
-    assert library[-1]
+    assert library == [False, True]
 
 
 def test_other_types_are_torchs() -> None:

@@ -4,7 +4,8 @@ All operations are on float32 tensors on the CPU. Primitives, and the orders of 
 made once for each combination of shapes and number of threads.
 """
 
-from hetu.onednn.attention import attention
+from hetu.onednn.attention import attention, attention_with_weights
+from hetu.onednn.attention_gradient import attention_gradient
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
 from hetu.onednn.common import ACTIVATIONS, LAYOUTS, channels_last, stop_recording
@@ -32,13 +33,13 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
-    "Replay", "attention", "average_gradient", "batch_norm", "batch_norm_gradient", "channels_last",
-    "convolution", "from_blocks", "holds", "is_available", "linear", "pack_convolution",
-    "pack_depthwise", "pack_linear", "pack_recurrent", "pack_row", "pack_winograd",
-    "packed_together", "plus_activation", "pointwise_depthwise", "pool", "recurrent",
-    "stop_recording", "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd",
-    "unpacked", "use", "when_packed", "winograd_convolution", "winograd_gradient_w",
-    "winograd_gradient_x",
+    "Replay", "attention", "attention_gradient", "attention_with_weights", "average_gradient",
+    "batch_norm", "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds",
+    "is_available", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
+    "pack_recurrent", "pack_row", "pack_winograd", "packed_together", "plus_activation",
+    "pointwise_depthwise", "pool", "recurrent", "stop_recording", "suits_depthwise",
+    "suits_winograd", "to_blocks", "trained_winograd", "unpacked", "use", "when_packed",
+    "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

@@ -16,8 +16,11 @@ from hetu.onednn import binding as c
 from hetu.onednn.common import MOST, Ints, contiguous_strides, present
 from hetu.onednn.primitive import After, Description, Order, Primitive, strided
 
-_MOST_SCORES = 1 << 19
+MOST_SCORES = 1 << 19
 """So many scores are made at a time, or those of one query for each thread."""
+
+_MOST_KEPT = 1 << 24
+"""So many scores are kept for the gradients of an attention: 64 MiB."""
 
 _SECTIONS = 4
 """Long causal attention is computed in at least so many sections, over keys up to their ends."""
@@ -35,6 +38,11 @@ class Form(NamedTuple):
 
     shape: Ints
     strides: Ints
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> "Form":
+        """That of a tensor."""
+        return cls(tuple(tensor.shape), tensor.stride())
 
     def at(self, *indices: int) -> int:
         """Where the elements at some indices begin, in bytes."""
@@ -76,12 +84,46 @@ def attention(
     The mask is anything that broadcasts to (batch, heads, queries, keys). A causal one leaves out
     keys after the query's own position. None where torch is faster.
     """
-    q, k, v = (x if x.stride(-1) == 1 and all(x.stride()) else x.contiguous() for x in (q, k, v))
-    form_q, form_k, form_v = (Form(tuple(x.shape), x.stride()) for x in (q, k, v))
-    form_mask = None if mask is None else Form(tuple(mask.shape), mask.stride())
-    threads = torch.get_num_threads()
-    plan = _plan(form_q, form_k, form_v, form_mask, scale, is_causal, threads)
+    made = _attention(q, k, v, mask, scale, is_causal, False)
+    return None if made is None else made[0]
+
+
+def attention_with_weights(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+    is_causal: bool,
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """What `attention` computes, and its softmax (batch, heads, queries, keys).
+
+    None also where that takes too much memory.
+    """
+    if prod(q.shape[:3]) * k.shape[2] > _MOST_KEPT:
+        return None
+    return _attention(q, k, v, mask, scale, is_causal, True)
+
+
+def _attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+    is_causal: bool,
+    keeps: bool,
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    q, k, v = map(with_rows, (q, k, v))
+    form_mask = None if mask is None else Form.of(mask)
+    forms = Form.of(q), Form.of(k), Form.of(v), form_mask
+    plan = _plan(*forms, scale, is_causal, keeps, torch.get_num_threads())
     return None if plan is None else plan.run(q, k, v, mask)
+
+
+def with_rows(x: torch.Tensor) -> torch.Tensor:
+    """The tensor, copied if its rows do not lie in one piece or are repeated."""
+    return x if x.stride(-1) == 1 and all(x.stride()) else x.contiguous()
 
 
 class _Step(NamedTuple):
@@ -104,6 +146,7 @@ class _Place(NamedTuple):
     k: int
     v: int
     result: int
+    scores: int
     mask: int
     added: tuple[slice, ...]
     causal: torch.Tensor | None
@@ -114,55 +157,70 @@ class _Plan:
     """The steps of an attention, whose result is (batch, length, heads, size) in memory."""
 
     result: Ints
-    scores: int
+    scores: Ints
     places: list[_Place]
 
     def run(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """The result (batch, heads, length, size)."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The result (batch, heads, length, size), and the memory of the softmax."""
         result = torch.empty(self.result, dtype=torch.float32)
         room = torch.empty(self.scores, dtype=torch.float32)
-        scores, to = room.data_ptr(), result.data_ptr()
+        begin, to = room.data_ptr(), result.data_ptr()
         from_q, from_k, from_v = q.data_ptr(), k.data_ptr(), v.data_ptr()
         from_mask = 0 if mask is None else mask.data_ptr()
-        for step, q_at, k_at, v_at, result_at, mask_at, added, causal in self.places:
+        for step, q_at, k_at, v_at, result_at, scores_at, mask_at, added, causal in self.places:
+            scores = begin + scores_at
             masks = () if mask is None or added else (from_mask + mask_at,)
             step.scores.run_at(scores, from_q + q_at, from_k + k_at, *masks)
             if mask is not None and added:
-                _in(room, step).add_(mask[added])
+                _in(room, step, scores_at).add_(mask[added])
             elif causal is not None:
-                _in(room, step)[..., : len(causal), -len(causal) :].add_(causal)
+                rows, columns = causal.shape
+                _in(room, step, scores_at)[..., :rows, -columns:].add_(causal)
             step.softmax.run_at(scores, scores)
             step.results.run_at(to + result_at, scores, from_v + v_at)
-        return result.transpose(1, 2)
+        return result.transpose(1, 2), room
 
 
-def _in(room: torch.Tensor, step: _Step) -> torch.Tensor:
+def _in(room: torch.Tensor, step: _Step, begin: int) -> torch.Tensor:
     """The scores of a step in the memory for scores."""
-    return room.as_strided(step.scores.shape, step.scores.strides)
+    return room.as_strided(step.scores.shape, step.scores.strides, begin // _BYTES)
 
 
 @lru_cache(MOST)
 def _plan(
-    q: Form, k: Form, v: Form, mask: Form | None, scale: float, is_causal: bool, threads: int
+    q: Form,
+    k: Form,
+    v: Form,
+    mask: Form | None,
+    scale: float,
+    is_causal: bool,
+    keeps: bool,
+    threads: int,
 ) -> _Plan | None:
+    """How to compute an attention, which keeps the whole softmax if it `keeps`."""
     batch, heads, length, depth = q.shape
     keys, size = v.shape[2:]
     is_small = batch * heads * length * keys * depth < _FEWEST
     if is_small or (is_causal and mask is not None):
         return None
-    result = Form((batch, heads, length, size), (length * heads * size, size, heads * size, 1))
+    result = result_form(batch, heads, length, size)
     is_apart = mask is not None and not _is_fused(mask, (batch, heads, length, keys))
     fused = None if is_apart else mask
-    most = -(-length // _SECTIONS) if is_causal and length >= _LONG else length
+    is_long = is_causal and length >= _LONG and not keeps
+    most = -(-length // _SECTIONS) if is_long else length
     items, some, rows = _extents((batch, heads, most), keys, fused, threads)
+    shape = (batch, heads, length, keys)
+    whole = Form(shape, contiguous_strides(shape))
+    if keeps and rows < length:
+        return None
     steps: dict[Ints, _Step] = {}
     places = []
     starts = product(range(0, batch, items), range(0, heads, some), range(0, length, rows))
     for at in starts:
         ends = [min(a + b, c) for a, b, c in zip(at, (items, some, rows), q.shape, strict=False)]
-        seen = min(keys, ends[2]) if is_causal else keys
+        seen = min(keys, ends[2]) if is_causal and not keeps else keys
         extent = (*(end - begin for begin, end in zip(at, ends, strict=True)), seen)
         if extent not in steps:
             steps[extent] = _step(q, k, v, result, fused, scale, extent)
@@ -172,9 +230,16 @@ def _plan(
         begins = q.at(*at), k.at(*at[:2]), v.at(*at[:2]), result.at(*at)
         mask_at = 0 if fused is None else fused.at(*at)
         added = mask.slices(at, ends) if mask is not None and is_apart else ()
-        causal = _triangle(seen - at[2]) if is_causal and seen > at[2] else None
-        places.append(_Place(step, *begins, mask_at, added, causal))
-    return _Plan((batch, length, heads, size), items * some * rows * keys, places)
+        causal = _triangle(extent[2], seen - at[2]) if is_causal and seen > at[2] else None
+        scores_at = whole.at(*at) if keeps else 0
+        places.append(_Place(step, *begins, scores_at, mask_at, added, causal))
+    room = shape if keeps else (items * some * rows * keys,)
+    return _Plan((batch, length, heads, size), room, places)
+
+
+def result_form(batch: int, heads: int, length: int, size: int) -> Form:
+    """That of a result which lies in memory as (batch, length, heads, size)."""
+    return Form((batch, heads, length, size), (length * heads * size, size, heads * size, 1))
 
 
 def _is_fused(mask: Form, scores: Ints) -> bool:
@@ -184,7 +249,7 @@ def _is_fused(mask: Form, scores: Ints) -> bool:
     """
     is_whole = mask.shape == scores and mask.strides == contiguous_strides(scores)
     is_of_keys = mask.shape[1] == mask.shape[2] == mask.strides[3] == 1
-    return is_whole or (is_of_keys and (scores[0] == 1 or 2 * prod(scores[1:]) > _MOST_SCORES))
+    return is_whole or (is_of_keys and (scores[0] == 1 or 2 * prod(scores[1:]) > MOST_SCORES))
 
 
 def _extents(shape: Ints, keys: int, mask: Form | None, threads: int) -> Ints:
@@ -196,18 +261,21 @@ def _extents(shape: Ints, keys: int, mask: Form | None, threads: int) -> Ints:
     """
     batch, heads, length = shape
     is_repeated = mask is not None and mask.shape[2] < length
-    some = _MOST_SCORES // (length * keys)
+    some = MOST_SCORES // (length * keys)
     if some >= heads:
         return (1 if is_repeated else min(batch, some // heads)), heads, length
     if some >= threads:
         return 1, some - some % threads, length
     some = min(heads, threads) if mask is None or is_repeated else 1
-    return 1, some, max(1, min(length, _MOST_SCORES // (some * keys)))
+    return 1, some, max(1, min(length, MOST_SCORES // (some * keys)))
 
 
-def _triangle(size: int) -> torch.Tensor:
-    """What leaves out the keys after each query, for so many of both from the same position on."""
-    return _larger_triangle(1 << size.bit_length())[:size, :size]
+def _triangle(queries: int, keys: int) -> torch.Tensor:
+    """What leaves out the keys after each query, from the same position of both on.
+
+    Queries after the last key leave nothing out, and are none of its rows.
+    """
+    return _larger_triangle(1 << keys.bit_length())[:queries, :keys]
 
 
 @lru_cache

@@ -97,6 +97,9 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "softmax_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_void_p,
     ),
+    "softmax_backward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p, c_void_p,
+    ),
     "pooling_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, Dims, Dims, Dims, Dims, Dims, c_void_p,
     ),

@@ -224,19 +224,16 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return _ONEDNN._linear_pointwise(a, b, _dense(bias), "none", [], "")
 
 
-def attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, is_causal: bool
-) -> Tensor | None:
-    """What `onednn.attention` computes, where oneDNN's library can: in inference, of float32."""
-    tensors = [x for x in (q, k, v, mask) if x is not None]
-    trains = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    if trains or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
-        return None
-    if not (onednn.is_available() and all(map(is_packable, tensors))):
-        return None
-    return onednn.attention(q, k, v, mask, scale, is_causal)
+def suits_attention(*tensors: Tensor | None) -> bool:
+    """Whether oneDNN's library can compute attention of tensors like these."""
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    return onednn.is_available() and all(is_packable(x) for x in tensors if x is not None)
 
 
+attention = onednn.attention
+attention_with_weights = onednn.attention_with_weights
+attention_gradient = onednn.attention_gradient
 Geometry = onednn.Geometry
 
 

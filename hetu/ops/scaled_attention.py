@@ -2,8 +2,10 @@
 
 import math
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from hetu.ops import native
@@ -25,7 +27,7 @@ def scaled_attention(
 
     Keys and values may have fewer heads, each for as many of the queries'. Where a mask is not of
     floats, it says which keys a query sees. Without a scale, it is `1 / sqrt(size)`. The results
-    of queries that see no key are 0, if it may have (`has_empty`) such.
+    of queries that see no key are 0, if it may have (`has_empty`) such. It is differentiable once.
     """
     if not has_empty and _suits_library():
         y = _by_library(q, k, v, mask, is_causal, scale)
@@ -40,12 +42,10 @@ def scaled_attention(
 @lru_cache(1)
 def _suits_library() -> bool:
     """Whether oneDNN is faster: torch's kernel uses MKL, which is made for Intel's processors."""
-    if not native.has_wide_products():
-        return False
     x = torch.full((1, 4, 128, 64), 0.5)
+    if not (native.has_wide_products() and native.suits_attention(x)):
+        return False
     with torch.no_grad():
-        if native.attention(x, x, x, None, 0.125, False) is None:
-            return False
         usual = partial(F.scaled_dot_product_attention, x, x, x)
         return is_much_faster(usual, partial(native.attention, x, x, x, None, 0.125, False))
 
@@ -53,13 +53,20 @@ def _suits_library() -> bool:
 def _by_library(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
 ) -> Tensor | None:
-    if q.device.type != "cpu" or q.dtype is not torch.float32 or not q.shape[-1]:
+    """The result; None where the library cannot compute it, or is slower."""
+    if not native.suits_attention(q, k, v):
         return None
     if mask is not None:
         mask = _of_floats(mask)
+        if not native.suits_attention(mask) or mask.requires_grad:
+            return None
     if k.shape[1] != q.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+        with torch.no_grad():
+            made = native.attention_with_weights(q, k, v, mask, scale, is_causal)
+        return None if made is None else _Trained.apply(q, k, v, scale, *made)
     return native.attention(q, k, v, mask, scale, is_causal)
 
 
@@ -72,3 +79,22 @@ def _of_floats(mask: Tensor) -> Tensor:
     if mask.dtype is torch.bool:
         return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
     return mask
+
+
+class _Trained(torch.autograd.Function):
+    """A result that has been computed, with its gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, result: Tensor, weights: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.scale = scale
+        return result.view_as(result)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        gradients = native.attention_gradient(gradient, q, k, v, weights, ctx.scale)
+        return *gradients, None, None, None

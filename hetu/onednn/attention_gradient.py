@@ -1,0 +1,140 @@
+"""Gradients of attention, from the softmax that it kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import torch
+
+from hetu.onednn import binding as c
+from hetu.onednn.attention import MOST_SCORES, Form, result_form, with_rows
+from hetu.onednn.common import MOST, Ints, contiguous_strides, present
+from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+
+
+def attention_gradient(
+    gradient: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    weights: torch.Tensor,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of queries, keys and values; `weights` are `attention_with_weights`'s."""
+    gradient, q, k, v = map(with_rows, (gradient, q, k, v))
+    plan = _plan(*map(Form.of, (gradient, q, k, v)), scale, torch.get_num_threads())
+    return plan.run(gradient, q, k, v, weights)
+
+
+class _Step(NamedTuple):
+    """The products and the softmax of some items and heads, backwards."""
+
+    to_v: Primitive
+    weights: Primitive
+    softmax: Primitive
+    to_q: Primitive
+    to_k: Primitive
+
+
+class _Place(NamedTuple):
+    """Where a step reads and writes, in bytes from the beginnings of the tensors."""
+
+    step: _Step
+    result: int
+    q: int
+    k: int
+    v: int
+    weights: int
+    to_q: int
+    to_k: int
+    to_v: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The steps; gradients are (batch, length, heads, size) in memory, `room` is for a step."""
+
+    gradients: Sequence[Form]
+    room: int
+    places: list[_Place]
+
+    def run(
+        self,
+        gradient: torch.Tensor,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The gradients of queries, keys and values."""
+        made = [torch.empty_strided(*form, dtype=torch.float32) for form in self.gradients]
+        made_q, made_k, made_v = made
+        memory = torch.empty(self.room, dtype=torch.float32)
+        room = memory.data_ptr()
+        of_y, of_q, of_k, of_v = (x.data_ptr() for x in (gradient, q, k, v))
+        to_q, to_k, to_v, kept = (x.data_ptr() for x in (made_q, made_k, made_v, weights))
+        for step, y_at, q_at, k_at, v_at, weights_at, to_q_at, to_k_at, to_v_at in self.places:
+            softmax = kept + weights_at
+            step.to_v.run_at(to_v + to_v_at, softmax, of_y + y_at)
+            step.weights.run_at(room, of_y + y_at, of_v + v_at)
+            step.softmax.run_at(room, softmax, room)
+            step.to_q.run_at(to_q + to_q_at, room, of_k + k_at)
+            step.to_k.run_at(to_k + to_k_at, room, of_q + q_at)
+        return made_q, made_k, made_v
+
+
+@lru_cache(MOST)
+def _plan(y: Form, q: Form, k: Form, v: Form, scale: float, threads: int) -> _Plan:
+    batch, heads, length, keys = (*q.shape[:3], k.shape[2])
+    whole = Form((batch, heads, length, keys), contiguous_strides((batch, heads, length, keys)))
+    gradients = [result_form(batch, heads, *x.shape[2:]) for x in (q, k, v)]
+    some = max(1, MOST_SCORES // (length * keys))
+    items, some = (min(batch, some // heads), heads) if some >= heads else (1, some)
+    steps: dict[Ints, _Step] = {}
+    places = []
+    for item, head in product(range(0, batch, items), range(0, heads, some)):
+        extent = min(items, batch - item), min(some, heads - head), length, keys
+        if extent not in steps:
+            steps[extent] = _step(y, q, k, v, gradients, scale, extent)
+        begins = (form.at(item, head) for form in (y, q, k, v, whole, *gradients))
+        places.append(_Place(steps[extent], *begins))
+    return _Plan(gradients, items * some * length * keys, places)
+
+
+def _step(
+    y: Form, q: Form, k: Form, v: Form, gradients: Sequence[Form], scale: float, extent: Ints
+) -> _Step:
+    """What computes so many items and heads."""
+    dnnl, (*outer, length, keys) = present(), extent
+    depth, size = q.shape[3], v.shape[3]
+    form = Form(extent, contiguous_strides(extent))
+    scores, turned = strided(dnnl, *form), strided(dnnl, *form.turned())
+    to_q, to_k, to_v = (form.part(*outer, *form.shape[2:]) for form in gradients)
+    of_y = y.part(*outer, length, size)
+    backwards = (c.RESULT, c.RESULT_GRADIENT)
+    return _Step(
+        to_v=_product(turned, of_y, to_v),
+        weights=_product(of_y, v.turned().part(*outer, size, keys), scores),
+        softmax=Primitive(
+            _softmax_backward(scores), backwards, extent, form.strides, c.SOURCE_GRADIENT
+        ),
+        to_q=_product(scores, k.part(*outer, keys, depth), to_q, scale),
+        to_k=_product(turned, q.part(*outer, length, depth), to_k, scale),
+    )
+
+
+def _product(a: Order, b: Order, result: Order, factor: float | None = None) -> Primitive:
+    dnnl = present()
+    given = dnnl.engine, a, b, None, result
+    description = Description(dnnl, "matmul", given, After(factor=factor))
+    return Primitive(description, (c.SOURCE, c.WEIGHTS), result.shape, ())
+
+
+def _softmax_backward(order: Order) -> Description:
+    dnnl, axis = present(), len(order.shape) - 1
+    given = dnnl.engine, c.INFERENCE, c.SOFTMAX, order, order, axis
+    forward = Description(dnnl, "softmax_forward", given, After())
+    given = dnnl.engine, c.SOFTMAX, order, order, order, axis, forward
+    return Description(dnnl, "softmax_backward", given, After())
