@@ -199,6 +199,24 @@ def test_gradients_of_other_forms(library: list[bool]) -> None:
     assert library == [True] * 5
 
 
+def test_few_queries_and_many_keys(library: list[bool]) -> None:
+    check_gradients(*inputs(1, 2, 4, 8, 60_000), is_causal=True)
+    check(*inputs(1, 2, 4, 8, 60_000), is_causal=True)
+    assert library == [True] * 2
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 96, 97), (2, 4, 95, 96), (3, 1, 1, 96), (2, 3, 96, 96)])
+def test_masks_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError):
+        attend(*inputs(2, 4, 96, 32), random(*shape))
+
+
+def test_keys_that_do_not_fit_are_refused() -> None:
+    q, k, v = inputs(2, 4, 96, 32)
+    with pytest.raises(RuntimeError):
+        attend(q, k[..., :16], v)
+
+
 def test_gradients_of_some_inputs(library: list[bool]) -> None:
     q, k, v = inputs(2, 4, 96, 32)
     k.requires_grad_()

@@ -200,10 +200,10 @@ def _plan(
     threads: int,
 ) -> _Plan | None:
     """How to compute an attention, which keeps the whole softmax if it `keeps`."""
-    batch, heads, length, depth = q.shape
+    batch, heads, length, _ = q.shape
     keys, size = v.shape[2:]
-    is_small = batch * heads * length * keys * depth < _FEWEST
-    if is_small or (is_causal and mask is not None):
+    is_small = prod(q.shape) * keys < _FEWEST
+    if is_small or not _fit(q, k, v, mask) or (is_causal and mask is not None):
         return None
     result = result_form(batch, heads, length, size)
     is_apart = mask is not None and not _is_fused(mask, (batch, heads, length, keys))
@@ -242,6 +242,18 @@ def result_form(batch: int, heads: int, length: int, size: int) -> Form:
     return Form((batch, heads, length, size), (length * heads * size, size, heads * size, 1))
 
 
+def _fit(q: Form, k: Form, v: Form, mask: Form | None) -> bool:
+    """Whether the shapes go together: torch says what is wrong with others."""
+    (batch, heads, length, depth), keys = q.shape, k.shape[2]
+    whole = (batch, heads, length, keys)
+    masks = whole if mask is None else mask.shape
+    return (
+        k.shape == (batch, heads, keys, depth)
+        and v.shape[:3] == (batch, heads, keys)
+        and all(size in (1, full) for size, full in zip(masks, whole, strict=True))
+    )
+
+
 def _is_fused(mask: Form, scores: Ints) -> bool:
     """Whether the library adds a mask with the products: one for each score, or for each key.
 
@@ -275,7 +287,9 @@ def _triangle(queries: int, keys: int) -> torch.Tensor:
 
     Queries after the last key leave nothing out, and are none of its rows.
     """
-    return _larger_triangle(1 << keys.bit_length())[:queries, :keys]
+    if keys > queries:
+        return torch.full((queries, keys), -torch.inf).triu(1)
+    return _larger_triangle(1 << keys.bit_length())[:keys, :keys]
 
 
 @lru_cache

@@ -54,7 +54,9 @@ def _by_library(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
 ) -> Tensor | None:
     """The result; None where the library cannot compute it, or is slower."""
-    if not native.suits_attention(q, k, v):
+    if not native.suits_attention(q, k, v) or {q.ndim, k.ndim, v.ndim} != {4}:
+        return None
+    if mask is not None and mask.ndim > 4:
         return None
     if mask is not None:
         mask = _of_floats(mask)
