@@ -4,7 +4,7 @@ Scores are made for some heads and queries at a time, so that they stay in the c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -200,41 +200,67 @@ def _plan(
     threads: int,
 ) -> _Plan | None:
     """How to compute an attention, which keeps the whole softmax if it `keeps`."""
-    batch, heads, length, _ = q.shape
-    keys, size = v.shape[2:]
+    batch, heads, length, keys = shape = (*q.shape[:3], k.shape[2])
     is_small = prod(q.shape) * keys < _FEWEST
     if is_small or not _fit(q, k, v, mask) or (is_causal and mask is not None):
         return None
-    result = result_form(batch, heads, length, size)
-    is_apart = mask is not None and not _is_fused(mask, (batch, heads, length, keys))
-    fused = None if is_apart else mask
+    result = result_form(batch, heads, length, v.shape[3])
+    task = _Task(q, k, v, mask, result, scale, is_causal, keeps)
     is_long = is_causal and length >= _LONG and not keeps
     most = -(-length // _SECTIONS) if is_long else length
-    items, some, rows = _extents((batch, heads, most), keys, fused, threads)
-    shape = (batch, heads, length, keys)
-    whole = Form(shape, contiguous_strides(shape))
+    extents = items, some, rows = _extents((batch, heads, most), keys, task.fused, threads)
     if keeps and rows < length:
         return None
-    steps: dict[Ints, _Step] = {}
-    places = []
     starts = product(range(0, batch, items), range(0, heads, some), range(0, length, rows))
-    for at in starts:
-        ends = [min(a + b, c) for a, b, c in zip(at, (items, some, rows), q.shape, strict=False)]
-        seen = min(keys, ends[2]) if is_causal and not keeps else keys
-        extent = (*(end - begin for begin, end in zip(at, ends, strict=True)), seen)
-        if extent not in steps:
-            steps[extent] = _step(q, k, v, result, fused, scale, extent)
-        step = steps[extent]
-        if any(primitive.description.is_reference for primitive in step):
-            return None
-        begins = q.at(*at), k.at(*at[:2]), v.at(*at[:2]), result.at(*at)
-        mask_at = 0 if fused is None else fused.at(*at)
-        added = mask.slices(at, ends) if mask is not None and is_apart else ()
-        causal = _triangle(extent[2], seen - at[2]) if is_causal and seen > at[2] else None
-        scores_at = whole.at(*at) if keeps else 0
-        places.append(_Place(step, *begins, scores_at, mask_at, added, causal))
+    places = [task.place(at, extents) for at in starts]
+    if any(part.description.is_reference for step in task.steps.values() for part in step):
+        return None
     room = shape if keeps else (items * some * rows * keys,)
-    return _Plan((batch, length, heads, size), room, places)
+    return _Plan((batch, length, heads, v.shape[3]), room, places)
+
+
+@dataclass
+class _Task:
+    """What is to be computed, and the steps for it so far, by their extents."""
+
+    q: Form
+    k: Form
+    v: Form
+    mask: Form | None
+    result: Form
+    scale: float
+    is_causal: bool
+    keeps: bool
+    steps: dict[Ints, _Step] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scores = (*self.q.shape[:3], self.k.shape[2])
+        is_fused = self.mask is not None and _is_fused(self.mask, self.scores)
+        self.fused = self.mask if is_fused else None
+
+    def place(self, at: Ints, extents: Ints) -> _Place:
+        """What is computed from an item, a head and a query on."""
+        ends = [min(a + b, c) for a, b, c in zip(at, extents, self.scores, strict=False)]
+        is_cut = self.is_causal and not self.keeps
+        seen = min(self.scores[3], ends[2]) if is_cut else self.scores[3]
+        extent = (*(end - begin for begin, end in zip(at, ends, strict=True)), seen)
+        if extent not in self.steps:
+            self.steps[extent] = _step(
+                self.q, self.k, self.v, self.result, self.fused, self.scale, extent
+            )
+        whole = Form(self.scores, contiguous_strides(self.scores))
+        is_apart = self.mask is not None and self.fused is None
+        return _Place(
+            self.steps[extent],
+            q=self.q.at(*at),
+            k=self.k.at(*at[:2]),
+            v=self.v.at(*at[:2]),
+            result=self.result.at(*at),
+            scores=whole.at(*at) if self.keeps else 0,
+            mask=self.fused.at(*at) if self.fused is not None else 0,
+            added=self.mask.slices(at, ends) if self.mask is not None and is_apart else (),
+            causal=_triangle(extent[2], seen - at[2]) if self.is_causal and seen > at[2] else None,
+        )
 
 
 def result_form(batch: int, heads: int, length: int, size: int) -> Form:
