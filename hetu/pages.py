@@ -7,7 +7,6 @@ them from a file; a third of it is saved where the pages are there before.
 import ctypes
 import mmap
 import sys
-import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
-from numpy.ctypeslib import as_array
 
 _LARGE = 1 << 18
 
@@ -28,11 +26,7 @@ def reserve(nbytes: int) -> np.ndarray:
     """So many bytes, whose pages are still to come. Raises `MemoryError` where there is no room."""
     if nbytes < _LARGE or sys.platform != "linux":
         return np.empty(nbytes, np.uint8)
-    size = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-    address = _SPACE.take(size)
-    memory = as_array((ctypes.c_ubyte * nbytes).from_address(address))
-    weakref.finalize(memory, _SPACE.give, address, size).atexit = False
-    return memory
+    return np.asarray(_Range(nbytes))
 
 
 def populate(memory: np.ndarray) -> None:
@@ -124,6 +118,23 @@ class _Space:
 _SPACE = _Space()
 
 _FAILED = ctypes.c_void_p(-1).value
+
+
+class _Range:
+    """A range of addresses, which goes back with the last array on it."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._size = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._address = 0
+        self._address = _SPACE.take(self._size)
+        place = self._address, False
+        self.__array_interface__ = {
+            "data": place, "shape": (nbytes,), "typestr": "|u1", "version": 3
+        }  # fmt: skip
+
+    def __del__(self) -> None:
+        if self._address:
+            _SPACE.give(self._address, self._size)
 
 
 @cache
