@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import hetu as ht
 from hetu import onednn
 from hetu.ops import native, scaled_attention
+from hetu.ops.com_microsoft import multi_head
 from hetu.ops.scaled_attention import scaled_attention as attend
 
 pytestmark = pytest.mark.skipif(
@@ -163,6 +164,22 @@ def test_queries_that_see_nothing_are_torchs(library: list[bool]) -> None:
     assert not library and not y[:, :, 3].any()
 
 
+def test_masks_of_which_it_is_not_known(library: list[bool]) -> None:
+    q, k, v = inputs(2, 4, 96, 32)
+    mask = torch.zeros(2, 1, 96, 96)
+    y = attend(q, k, v, mask, has_empty=None)
+    torch.testing.assert_close(y.double(), wanted(q, k, v, mask), rtol=1e-5, atol=5e-6)
+    mask[:, :, 3] = -INFINITY
+    y = attend(q, k, v, mask, has_empty=None)
+    assert library == [True, False] and not y[:, :, 3].any()
+
+
+def test_tensors_without_elements_in_memory() -> None:
+    q, k, v = (x.to("meta") for x in inputs(2, 4, 96, 32))
+    mask = torch.empty(2, 1, 1, 96, device="meta")
+    assert multi_head.attend(q, k, v, mask, None).shape == (2, 4, 96, 32)
+
+
 def check_gradients(q, k, v, mask=None, scale=None, is_causal=False, like=None) -> None:
     """Gradients are sums of up to some hundred products of numbers around 1."""
     given = [x.detach().requires_grad_() for x in (q, k, v)]
@@ -295,8 +312,9 @@ def test_any_size(batch, heads, length, keys, size, values, mask) -> None:
     sizes = [1 if m == "1" and axis < 3 else shape[axis] for axis, m in enumerate(mask)]
     summand = random(*sizes) if mask else None
     q, k, v = inputs(batch, heads, length, size, keys, values)
-    result = onednn.attention(q, k, v, summand, 0.2, False)
-    if result is not None:
+    made = onednn.attention(q, k, v, summand, 0.2, False)
+    if made is not None:
+        result, _ = made
         reference = wanted(q, k, v, summand, 0.2)
         torch.testing.assert_close(result.double(), reference, rtol=1e-5, atol=5e-6)
 

@@ -95,7 +95,9 @@ class Tensor:
     @property
     def _known(self) -> np.ndarray | _GivenUp:
         array, given_up = self._array, self._given_up
-        return given_up or self.array if array is None else array
+        if array is not None:
+            return array
+        return given_up or self.array  # which another thread may have made just now
 
     def _made(self) -> np.ndarray:
         with _LOCK:

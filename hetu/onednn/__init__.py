@@ -4,7 +4,7 @@ All operations are on float32 tensors on the CPU. Primitives, and the orders of 
 made once for each combination of shapes and number of threads.
 """
 
-from hetu.onednn.attention import attention, attention_with_weights
+from hetu.onednn.attention import attention
 from hetu.onednn.attention_gradient import attention_gradient
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
@@ -33,8 +33,8 @@ from hetu.onednn.winograd import (
 
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
-    "Replay", "attention", "attention_gradient", "attention_with_weights", "average_gradient",
-    "batch_norm", "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds",
+    "Replay", "attention", "attention_gradient", "average_gradient", "batch_norm",
+    "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds",
     "is_available", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
     "pack_recurrent", "pack_row", "pack_winograd", "packed_together", "plus_activation",
     "pointwise_depthwise", "pool", "recurrent", "stop_recording", "suits_depthwise",

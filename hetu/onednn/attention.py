@@ -56,19 +56,29 @@ class Form(NamedTuple):
             for begin, end, size in zip(begins, ends, self.shape, strict=False)
         )
 
-    def part(self, *extent: int) -> Order:
-        """The order of a part of it, or of what there is of it where it is repeated."""
+    def part(self, *extent: int) -> "Form":
+        """That of a part of it, or of what there is of it where it is repeated."""
         shape = tuple(map(min, self.shape, extent))
         strides = list(self.strides)
         for axis in reversed(range(len(shape) - 1)):
             if shape[axis] == 1:  # as it would be in one piece, which the library asks for
                 strides[axis] = shape[axis + 1] * strides[axis + 1]
-        return strided(present(), shape, strides)
+        return Form(shape, tuple(strides))
 
     def turned(self) -> "Form":
         """The same with the last two axes exchanged."""
         (*outer, a, b), (*steps, c, d) = self
         return Form((*outer, b, a), (*steps, d, c))
+
+    @property
+    def order(self) -> Order:
+        """The library's description of it."""
+        return strided(present(), *self)
+
+
+def whole_form(shape: Ints) -> Form:
+    """That of a tensor in one piece."""
+    return Form(shape, contiguous_strides(shape))
 
 
 def attention(
@@ -78,42 +88,16 @@ def attention(
     mask: torch.Tensor | None,
     scale: float,
     is_causal: bool,
-) -> torch.Tensor | None:
-    """`softmax(q @ k.T * scale + mask) @ v` of (batch, heads, length, size).
-
-    The mask is anything that broadcasts to (batch, heads, queries, keys). A causal one leaves out
-    keys after the query's own position. None where torch is faster.
-    """
-    made = _attention(q, k, v, mask, scale, is_causal, False)
-    return None if made is None else made[0]
-
-
-def attention_with_weights(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    is_causal: bool,
+    keeps: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """What `attention` computes, and its softmax (batch, heads, queries, keys).
+    """`softmax(q @ k.T * scale + mask) @ v` of (batch, heads, length, size), and the softmax.
 
-    None also where that takes too much memory.
+    The mask is anything that broadcasts to (batch, heads, queries, keys), as which the softmax is
+    whole only if it `keeps` it. A causal one leaves out keys after the query's own position. None
+    where torch is faster, or the softmax would take too much memory.
     """
-    if prod(q.shape[:3]) * k.shape[2] > _MOST_KEPT:
+    if keeps and prod(q.shape[:3]) * k.shape[2] > _MOST_KEPT:
         return None
-    return _attention(q, k, v, mask, scale, is_causal, True)
-
-
-def _attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    is_causal: bool,
-    keeps: bool,
-) -> tuple[torch.Tensor, torch.Tensor] | None:
     q, k, v = map(with_rows, (q, k, v))
     form_mask = None if mask is None else Form.of(mask)
     forms = Form.of(q), Form.of(k), Form.of(v), form_mask
@@ -200,7 +184,7 @@ def _plan(
     threads: int,
 ) -> _Plan | None:
     """How to compute an attention, which keeps the whole softmax if it `keeps`."""
-    batch, heads, length, keys = shape = (*q.shape[:3], k.shape[2])
+    (batch, heads, length, _), keys = q.shape, k.shape[2]
     is_small = prod(q.shape) * keys < _FEWEST
     if is_small or not _fit(q, k, v, mask) or (is_causal and mask is not None):
         return None
@@ -215,7 +199,7 @@ def _plan(
     places = [task.place(at, extents) for at in starts]
     if any(part.description.is_reference for step in task.steps.values() for part in step):
         return None
-    room = shape if keeps else (items * some * rows * keys,)
+    room = task.scores.shape if keeps else (items * some * rows * keys,)
     return _Plan((batch, length, heads, v.shape[3]), room, places)
 
 
@@ -234,32 +218,42 @@ class _Task:
     steps: dict[Ints, _Step] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scores = (*self.q.shape[:3], self.k.shape[2])
+        self.scores = whole_form((*self.q.shape[:3], self.k.shape[2]))
         is_fused = self.mask is not None and _is_fused(self.mask, self.scores)
-        self.fused = self.mask if is_fused else None
+        self.fused, self.apart = (self.mask, None) if is_fused else (None, self.mask)
 
     def place(self, at: Ints, extents: Ints) -> _Place:
         """What is computed from an item, a head and a query on."""
-        ends = [min(a + b, c) for a, b, c in zip(at, extents, self.scores, strict=False)]
-        is_cut = self.is_causal and not self.keeps
-        seen = min(self.scores[3], ends[2]) if is_cut else self.scores[3]
+        *limits, keys = self.scores.shape
+        ends = [min(a + b, c) for a, b, c in zip(at, extents, limits, strict=True)]
+        seen = min(keys, ends[2]) if self.is_causal and not self.keeps else keys
         extent = (*(end - begin for begin, end in zip(at, ends, strict=True)), seen)
         if extent not in self.steps:
-            self.steps[extent] = _step(
-                self.q, self.k, self.v, self.result, self.fused, self.scale, extent
-            )
-        whole = Form(self.scores, contiguous_strides(self.scores))
-        is_apart = self.mask is not None and self.fused is None
+            self.steps[extent] = self._step(extent)
         return _Place(
             self.steps[extent],
             q=self.q.at(*at),
             k=self.k.at(*at[:2]),
             v=self.v.at(*at[:2]),
             result=self.result.at(*at),
-            scores=whole.at(*at) if self.keeps else 0,
-            mask=self.fused.at(*at) if self.fused is not None else 0,
-            added=self.mask.slices(at, ends) if self.mask is not None and is_apart else (),
+            scores=self.scores.at(*at) if self.keeps else 0,
+            mask=self.fused.at(*at) if self.fused else 0,
+            added=self.apart.slices(at, ends) if self.apart else (),
             causal=_triangle(extent[2], seen - at[2]) if self.is_causal and seen > at[2] else None,
+        )
+
+    def _step(self, extent: Ints) -> _Step:
+        """What computes so many items, heads, queries and keys."""
+        *outer, rows, keys = extent
+        depth, size = self.q.shape[3], self.v.shape[3]
+        scores = whole_form(extent)
+        q, k = self.q.part(*outer, rows, depth), self.k.turned().part(*outer, depth, keys)
+        v, result = self.v.part(*outer, keys, size), self.result.part(*outer, rows, size)
+        added = self.fused and self.fused.part(*extent)
+        return _Step(
+            product_of(q, k, scores, self.scale, added),
+            Primitive(softmax_of(scores.order), (c.SOURCE,), *scores),
+            product_of(scores, v, result),
         )
 
 
@@ -280,14 +274,14 @@ def _fit(q: Form, k: Form, v: Form, mask: Form | None) -> bool:
     )
 
 
-def _is_fused(mask: Form, scores: Ints) -> bool:
+def _is_fused(mask: Form, scores: Form) -> bool:
     """Whether the library adds a mask with the products: one for each score, or for each key.
 
     The latter goes item by item, which is too little at a time where they are small.
     """
-    is_whole = mask.shape == scores and mask.strides == contiguous_strides(scores)
+    batch, *item = scores.shape
     is_of_keys = mask.shape[1] == mask.shape[2] == mask.strides[3] == 1
-    return is_whole or (is_of_keys and (scores[0] == 1 or 2 * prod(scores[1:]) > MOST_SCORES))
+    return mask == scores or (is_of_keys and (batch == 1 or 2 * prod(item) > MOST_SCORES))
 
 
 def _extents(shape: Ints, keys: int, mask: Form | None, threads: int) -> Ints:
@@ -323,25 +317,19 @@ def _larger_triangle(size: int) -> torch.Tensor:
     return torch.full((size, size), -torch.inf).triu(1)
 
 
-def _step(
-    q: Form, k: Form, v: Form, result: Form, mask: Form | None, scale: float, extent: Ints
-) -> _Step:
-    """What computes so many items, heads, queries and keys."""
+def product_of(
+    a: Form, b: Form, result: Form, factor: float | None = None, added: Form | None = None
+) -> Primitive:
+    """`a @ b * factor + added`."""
     dnnl = present()
-    *outer, rows, keys = extent
-    depth, size = q.shape[3], v.shape[3]
-    scores = strided(dnnl, extent, contiguous_strides(extent))
-    added = None if mask is None else mask.part(*extent)
-    operands = q.part(*outer, rows, depth), k.turned().part(*outer, depth, keys)
-    given = dnnl.engine, *operands, None, scores
-    products = Description(dnnl, "matmul", given, After(added, factor=scale))
-    given = dnnl.engine, c.INFERENCE, c.SOFTMAX, scores, scores, len(extent) - 1
-    softmax = Description(dnnl, "softmax_forward", given, After())
-    given = dnnl.engine, scores, v.part(*outer, keys, size), None, result.part(*outer, rows, size)
-    sums = Description(dnnl, "matmul", given, After())
+    after = After(added and added.order, factor=factor)
+    given = dnnl.engine, a.order, b.order, None, result.order
     roles = (c.SOURCE, c.WEIGHTS) if added is None else (c.SOURCE, c.WEIGHTS, c.ADDED_SECOND)
-    return _Step(
-        Primitive(products, roles, extent, contiguous_strides(extent)),
-        Primitive(softmax, (c.SOURCE,), extent, contiguous_strides(extent)),
-        Primitive(sums, (c.SOURCE, c.WEIGHTS), (*outer, rows, size), result.strides),
-    )
+    return Primitive(Description(dnnl, "matmul", given, after), roles, *result)
+
+
+def softmax_of(order: Order) -> Description:
+    """The softmax along the last axis."""
+    dnnl, axis = present(), len(order.shape) - 1
+    given = dnnl.engine, c.INFERENCE, c.SOFTMAX, order, order, axis
+    return Description(dnnl, "softmax_forward", given, After())

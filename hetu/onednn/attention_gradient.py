@@ -9,9 +9,17 @@ from typing import NamedTuple
 import torch
 
 from hetu.onednn import binding as c
-from hetu.onednn.attention import MOST_SCORES, Form, result_form, with_rows
-from hetu.onednn.common import MOST, Ints, contiguous_strides, present
-from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+from hetu.onednn.attention import (
+    MOST_SCORES,
+    Form,
+    product_of,
+    result_form,
+    softmax_of,
+    whole_form,
+    with_rows,
+)
+from hetu.onednn.common import MOST, Ints, present
+from hetu.onednn.primitive import After, Description, Order, Primitive
 
 
 def attention_gradient(
@@ -22,7 +30,7 @@ def attention_gradient(
     weights: torch.Tensor,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The gradients of queries, keys and values; `weights` are `attention_with_weights`'s."""
+    """The gradients of queries, keys and values; `weights` is the softmax, which was kept."""
     gradient, q, k, v = map(with_rows, (gradient, q, k, v))
     plan = _plan(*map(Form.of, (gradient, q, k, v)), scale, torch.get_num_threads())
     return plan.run(gradient, q, k, v, weights)
@@ -88,7 +96,7 @@ class _Plan:
 @lru_cache(MOST)
 def _plan(y: Form, q: Form, k: Form, v: Form, scale: float, threads: int) -> _Plan:
     batch, heads, length, keys = (*q.shape[:3], k.shape[2])
-    whole = Form((batch, heads, length, keys), contiguous_strides((batch, heads, length, keys)))
+    whole = whole_form((batch, heads, length, keys))
     gradients = [result_form(batch, heads, *x.shape[2:]) for x in (q, k, v)]
     some = max(1, MOST_SCORES // (length * keys))
     items, some = (min(batch, some // heads), heads) if some >= heads else (1, some)
@@ -107,34 +115,22 @@ def _step(
     y: Form, q: Form, k: Form, v: Form, gradients: Sequence[Form], scale: float, extent: Ints
 ) -> _Step:
     """What computes so many items and heads."""
-    dnnl, (*outer, length, keys) = present(), extent
+    *outer, length, keys = extent
     depth, size = q.shape[3], v.shape[3]
-    form = Form(extent, contiguous_strides(extent))
-    scores, turned = strided(dnnl, *form), strided(dnnl, *form.turned())
+    scores = whole_form(extent)
+    turned, of_y = scores.turned(), y.part(*outer, length, size)
     to_q, to_k, to_v = (form.part(*outer, *form.shape[2:]) for form in gradients)
-    of_y = y.part(*outer, length, size)
     backwards = (c.RESULT, c.RESULT_GRADIENT)
     return _Step(
-        to_v=_product(turned, of_y, to_v),
-        weights=_product(of_y, v.turned().part(*outer, size, keys), scores),
-        softmax=Primitive(
-            _softmax_backward(scores), backwards, extent, form.strides, c.SOURCE_GRADIENT
-        ),
-        to_q=_product(scores, k.part(*outer, keys, depth), to_q, scale),
-        to_k=_product(turned, q.part(*outer, length, depth), to_k, scale),
+        to_v=product_of(turned, of_y, to_v),
+        weights=product_of(of_y, v.turned().part(*outer, size, keys), scores),
+        softmax=Primitive(_softmax_backward(scores.order), backwards, *scores, c.SOURCE_GRADIENT),
+        to_q=product_of(scores, k.part(*outer, keys, depth), to_q, scale),
+        to_k=product_of(turned, q.part(*outer, length, depth), to_k, scale),
     )
-
-
-def _product(a: Order, b: Order, result: Order, factor: float | None = None) -> Primitive:
-    dnnl = present()
-    given = dnnl.engine, a, b, None, result
-    description = Description(dnnl, "matmul", given, After(factor=factor))
-    return Primitive(description, (c.SOURCE, c.WEIGHTS), result.shape, ())
 
 
 def _softmax_backward(order: Order) -> Description:
     dnnl, axis = present(), len(order.shape) - 1
-    given = dnnl.engine, c.INFERENCE, c.SOFTMAX, order, order, axis
-    forward = Description(dnnl, "softmax_forward", given, After())
-    given = dnnl.engine, c.SOFTMAX, order, order, order, axis, forward
+    given = dnnl.engine, c.SOFTMAX, order, order, order, axis, softmax_of(order)
     return Description(dnnl, "softmax_backward", given, After())

@@ -224,15 +224,14 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return _ONEDNN._linear_pointwise(a, b, _dense(bias), "none", [], "")
 
 
-def suits_attention(*tensors: Tensor | None) -> bool:
+def suits_attention(*tensors: Tensor) -> bool:
     """Whether oneDNN's library can compute attention of tensors like these."""
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
-    return onednn.is_available() and all(is_packable(x) for x in tensors if x is not None)
+    return onednn.is_available() and all(map(is_packable, tensors))
 
 
 attention = onednn.attention
-attention_with_weights = onednn.attention_with_weights
 attention_gradient = onednn.attention_gradient
 Geometry = onednn.Geometry
 

@@ -21,16 +21,17 @@ def scaled_attention(
     *,
     is_causal: bool = False,
     scale: float | None = None,
-    has_empty: bool = False,
+    has_empty: bool | None = False,
 ) -> Tensor:
     """`softmax(q @ k.T * scale + mask) @ v` of (batch, heads, length, size).
 
     Keys and values may have fewer heads, each for as many of the queries'. Where a mask is not of
     floats, it says which keys a query sees. Without a scale, it is `1 / sqrt(size)`. The results
-    of queries that see no key are 0, if it may have (`has_empty`) such. It is differentiable once.
+    of queries that see no key are 0, if it may have (`has_empty`) such, or None says that this is
+    not known. It is differentiable once.
     """
     if not has_empty and _suits_library():
-        y = _by_library(q, k, v, mask, is_causal, scale)
+        y = _by_library(q, k, v, mask, is_causal, scale, has_empty is None)
         if y is not None:
             return y
     is_grouped = q.shape[1] != k.shape[1]
@@ -51,25 +52,34 @@ def _suits_library() -> bool:
 
 
 def _by_library(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    is_causal: bool,
+    scale: float | None,
+    may_be_empty: bool,
 ) -> Tensor | None:
     """The result; None where the library cannot compute it, or is slower."""
     if not native.suits_attention(q, k, v) or {q.ndim, k.ndim, v.ndim} != {4}:
         return None
-    if mask is not None and mask.ndim > 4:
-        return None
     if mask is not None:
+        if mask.ndim > 4:
+            return None
         mask = _of_floats(mask)
         if not native.suits_attention(mask) or mask.requires_grad:
+            return None
+        if may_be_empty and mask.isneginf().any():
             return None
     if k.shape[1] != q.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
-        with torch.no_grad():
-            made = native.attention_with_weights(q, k, v, mask, scale, is_causal)
-        return None if made is None else _Trained.apply(q, k, v, scale, *made)
-    return native.attention(q, k, v, mask, scale, is_causal)
+    trains = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
+    with torch.no_grad():
+        made = native.attention(q, k, v, mask, scale, is_causal, trains)
+    if made is None:
+        return None
+    return _Trained.apply(q, k, v, scale, *made) if trains else made[0]
 
 
 def _of_floats(mask: Tensor) -> Tensor:

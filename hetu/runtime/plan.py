@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hetu import collector
-from hetu.ir import Graph, Value, dependencies
+from hetu.ir import Graph, Value, captures
 from hetu.ops.kinds import Context
 from hetu.ops.native import has_library
 from hetu.passes.blocks import blocks
@@ -100,7 +100,8 @@ class Planner:
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)
         compiler = Compiler(self.context, self.store.positions, instrument)
         hoisted = preparation.hoisted
-        self.store.keep(self._used(hoisted.graph))
+        positions = self.store.positions
+        self.store.keep(positions[v] for v in captures(hoisted.graph) if v in positions)
         graph = watch(hoisted.graph)
         is_made = facts.has_library and is_inference and makes_results(graph)
         if self.optimize and instrument is None:
@@ -119,12 +120,6 @@ class Planner:
             tensor = self.store.tensors[position]
             tensors[value] = empty((tensor.shape, tensor.dtype))
         return tensors
-
-    def _used(self, graph: Graph) -> set[int]:
-        """The positions of the variables that a graph needs."""
-        values = (value for node in graph.nodes for value in dependencies(node))
-        positions = self.store.positions
-        return {positions[v] for v in (*values, *graph.outputs) if v in positions}
 
 
 MAX_PLANS = 16

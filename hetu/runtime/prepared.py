@@ -273,8 +273,9 @@ class _Work:
 
     def _read(self, value: Value) -> Any:
         """A value's content, None for a constant."""
-        if value in self._positions and self._is_own(self._positions[value]):
-            return self._store.read(self._positions[value])
+        position = self._positions.get(value)
+        if position is not None and self._is_own(position):
+            return self._store.read(position)
         return self._content(value)
 
     def _is_own(self, position: int) -> bool:

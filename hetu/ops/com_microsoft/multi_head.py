@@ -100,8 +100,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float | 
     """The values, weighed by how well keys fit queries."""
     if bias is not None:
         bias = bias.to(q.dtype).expand(*q.shape[:3], k.shape[2])
-    has_empty = bias is not None and bool(torch.isneginf(bias).any())
-    return scaled_attention(q, k, v, bias, scale=scale or None, has_empty=has_empty)
+    return scaled_attention(q, k, v, bias, scale=scale or None, has_empty=None)
 
 
 def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:

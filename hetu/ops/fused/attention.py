@@ -50,8 +50,9 @@ def attention(
     is_plain = not (is_causal or is_grouped or empty == "zero")
     if is_plain and q.shape[-1] != v.shape[-1] and q.device.type == "cpu":
         return _by_products(q, k, v, mask, scale)
-    has_empty = empty == "zero"
-    return scaled_attention(q, k, v, mask, is_causal=is_causal, scale=scale, has_empty=has_empty)
+    return scaled_attention(
+        q, k, v, mask, is_causal=is_causal, scale=scale, has_empty=empty == "zero"
+    )
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
