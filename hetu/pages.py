@@ -18,6 +18,9 @@ import numpy as np
 
 _LARGE = 1 << 18
 
+_STEP = 1 << 26
+"""Bytes of addresses, without memory, that the system is asked for at a time."""
+
 _POPULATE_WRITE = 23
 """What Linux calls MADV_POPULATE_WRITE, since 5.14."""
 
@@ -57,7 +60,8 @@ def used_again() -> Iterator[None]:
 class _Space:
     """Hands out ranges of addresses.
 
-    Those that come back are joined and wait, in their order, while somebody uses them again.
+    Those that come back are joined and wait, in their order, while somebody uses them again. The
+    rest of what the system gave last, whose pages nobody had, is taken when none of them fits.
     """
 
     def __init__(self) -> None:
@@ -66,6 +70,7 @@ class _Space:
         self._returned: deque[tuple[int, int]] = deque()
         self._begins: list[int] = []
         self._ends: list[int] = []
+        self._rest = 0, 0
 
     def enter(self, users: int) -> None:
         """Take note of so many more users."""
@@ -74,24 +79,36 @@ class _Space:
             self._join()
             if not self._users:
                 for begin, end in zip(self._begins, self._ends, strict=True):
-                    _system().munmap(begin, end - begin)
+                    _unmap(begin, end)
                 self._begins, self._ends = [], []
 
     def take(self, size: int) -> int:
-        """The address of a range of so many bytes, whole pages."""
+        """The address of a range of so many bytes, whole pages; a new one lies after the last.
+
+        Raises `MemoryError` where the system has no room.
+        """
         with self._lock:
             self._join()
-            for index, (begin, end) in enumerate(zip(self._begins, self._ends, strict=True)):
-                if end - begin >= size:
-                    self._begins[index] += size
-                    if end - begin == size:
-                        del self._begins[index], self._ends[index]
-                    return begin
-        access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        address = _system().mmap(None, size, access, kind, -1, 0)
-        if address is None or address == _FAILED:
-            raise MemoryError(f"the system has no room for {size} bytes")
-        return address
+            found = self._found(size)
+            return self._new(size) if found is None else found
+
+    def _new(self, size: int) -> int:
+        begin, end = self._rest
+        if end - begin < size:
+            begin, end = _mapped(size)
+            _unmap(*self._rest)
+        self._rest = begin + size, end
+        return begin
+
+    def _found(self, size: int) -> int | None:
+        """The beginning of a range among those that wait."""
+        for index, (begin, end) in enumerate(zip(self._begins, self._ends, strict=True)):
+            if end - begin >= size:
+                self._begins[index] += size
+                if end - begin == size:
+                    del self._begins[index], self._ends[index]
+                return begin
+        return None
 
     def give(self, begin: int, size: int) -> None:
         """Take a range back, which nothing refers to any more.
@@ -101,7 +118,7 @@ class _Space:
         if self._users:
             self._returned.append((begin, size))
         else:
-            _system().munmap(begin, size)
+            _unmap(begin, begin + size)
 
     def _join(self) -> None:
         """Put ranges that came back among those that wait."""
@@ -118,6 +135,21 @@ class _Space:
 _SPACE = _Space()
 
 _FAILED = ctypes.c_void_p(-1).value
+
+
+def _mapped(size: int) -> tuple[int, int]:
+    """Where a new range of so many bytes or more begins and ends."""
+    access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    for room in (max(size, _STEP), size):
+        address = _system().mmap(None, room, access, kind, -1, 0)
+        if address is not None and address != _FAILED:
+            return address, address + room
+    raise MemoryError(f"the system has no room for {size} bytes")
+
+
+def _unmap(begin: int, end: int) -> None:
+    if begin < end:
+        _system().munmap(begin, end - begin)
 
 
 class _Range:

@@ -59,7 +59,7 @@ def test_blocks(shape: tuple[int, ...]) -> None:
 
 
 SHAPES = [
-    ((1, 64, 36, 36), 32), ((1, 32, 40, 33), 64), ((2, 256, 14, 14), 48), ((1, 128, 28, 28), 128),
+    ((1, 64, 36, 36), 32), ((1, 32, 40, 33), 64), ((3, 256, 14, 14), 48), ((1, 128, 28, 28), 128),
     ((4, 64, 30, 30), 64), ((1, 32, 200, 210), 32),
 ]  # fmt: skip
 
@@ -113,8 +113,11 @@ def test_gradients(
 
 @pytest.mark.parametrize(
     ("shape", "outputs"),
-    [((1, 64, 32, 32), 40), ((1, 3, 64, 64), 64), ((1, 16, 64, 64), 64), ((1, 64, 4, 4), 64)],
-)
+    [
+        ((1, 64, 32, 32), 40), ((1, 3, 64, 64), 64), ((1, 16, 64, 64), 64), ((1, 64, 4, 4), 64),
+        ((1, 512, 16, 16), 512),
+    ],
+)  # fmt: skip
 def test_what_is_faster_otherwise(shape: tuple[int, ...], outputs: int) -> None:
     assert not suits(shape, outputs)
 
@@ -176,7 +179,7 @@ def test_another_number_of_threads() -> None:
         for threads in (before, 16, 1, 3, before):
             torch.set_num_threads(threads)
             for seed in range(3):
-                pair.check(numbers(1, 256, 14, 14, seed=seed))
+                pair.check(numbers(3, 256, 14, 14, seed=seed))
     finally:
         torch.set_num_threads(before)
     assert winograds(pair) == 1

@@ -9,7 +9,7 @@ import torch
 from hetu.onednn import binding as c
 from hetu.onednn.binding import LIBRARY, Library
 from hetu.onednn.primitive import (
-    RECORDING,
+    RECORDINGS,
     Activation,
     After,
     Description,
@@ -48,8 +48,10 @@ ACTIVATIONS = frozenset(_ALGORITHMS)
 
 def stop_recording() -> None:
     """Take note that something is computed that is no primitive."""
-    if not torch.compiler.is_compiling():  # which would break the compiled graph here
-        RECORDING.runs = None
+    if torch.compiler.is_compiling():  # looking there would break the compiled graph
+        return
+    if RECORDINGS.current is not None:
+        RECORDINGS.current.is_whole = False
 
 
 def contiguous(tensor: torch.Tensor) -> torch.Tensor:
@@ -64,7 +66,7 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
     """An image, or a volume, whose channels lie side by side."""
     if tensor.is_contiguous(memory_format=LAYOUTS[tensor.ndim]):
         return tensor
-    if RECORDING.runs is None or not tensor.is_contiguous():
+    if RECORDINGS.current is None or not tensor.is_contiguous():
         stop_recording()
         return tensor.contiguous(memory_format=LAYOUTS[tensor.ndim])
     return _to_channels_last(tuple(tensor.shape), torch.get_num_threads())(tensor)

@@ -2,7 +2,8 @@
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import POINTER, Structure, addressof, byref, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import partial
@@ -174,8 +175,11 @@ _SMALL = 1 << 16
 """What a primitive works with is its own if it has at most so many bytes."""
 
 
+_NOTHING = torch.empty(0, dtype=torch.uint8)
+
+
 class _Workspace(threading.local):
-    memory = torch.empty(0, dtype=torch.uint8)
+    memory = _NOTHING
 
 
 _WORKSPACE = _Workspace()
@@ -184,6 +188,7 @@ _WORKSPACE = _Workspace()
 def workspace(nbytes: int) -> int:
     """Where memory lies that the primitives of this thread work with, one after the other."""
     if _WORKSPACE.memory.numel() < nbytes:
+        _WORKSPACE.memory = _NOTHING  # one at a time
         _WORKSPACE.memory = torch.from_numpy(pages.empty(nbytes))
     return _WORKSPACE.memory.data_ptr()
 
@@ -238,13 +243,29 @@ class Recorded(NamedTuple):
     pointers: tuple[int, ...]
 
 
-class Recording(threading.local):
-    """The runs of primitives in a thread, while they are recorded."""
+class Recording:
+    """What a thread would run. It `is_whole` where nothing but primitives would compute."""
 
-    runs: list[Recorded] | None = None
+    def __init__(self) -> None:
+        self.runs: list[Recorded] = []
+        self.is_whole = True
 
 
-RECORDING = Recording()
+class _Recordings(threading.local):
+    current: Recording | None = None
+
+
+RECORDINGS = _Recordings()
+
+
+@contextmanager
+def recorded() -> Iterator[Recording]:
+    """Where primitives are recorded and not run: what is in their results is not to be used."""
+    RECORDINGS.current = Recording()
+    try:
+        yield RECORDINGS.current
+    finally:
+        RECORDINGS.current = None
 
 
 class Primitive:
@@ -287,9 +308,11 @@ class Primitive:
 
     def run(self, *tensors: torch.Tensor) -> None:
         """Compute the result into the first tensor, from the others."""
-        if RECORDING.runs is not None:
+        recording = RECORDINGS.current
+        if recording is not None:
             pointers = tuple(tensor.data_ptr() for tensor in tensors)
-            RECORDING.runs.append(Recorded(self, self.shape, self.strides, pointers))
+            recording.runs.append(Recorded(self, self.shape, self.strides, pointers))
+            return
         arguments = self._ready()
         arguments.put_all(tensors)
         self._run(arguments)

@@ -15,13 +15,13 @@ import torch
 
 from hetu.onednn.binding import check
 from hetu.onednn.packing import Packed
-from hetu.onednn.primitive import RECORDING, Recorded, workspace
+from hetu.onednn.primitive import Recorded, recorded, workspace
 
-LARGEST = 1 << 24
+LARGEST = 1 << 27
 """A function becomes a sequence where what lies between its steps takes at most so many bytes."""
 
-_MOST_RUNS = 8
-"""After so many runs that were no sequence's, none is recorded any more."""
+_MOST_RECORDS = 8
+"""A function is recorded for so many forms of data, one after the other."""
 
 _LINE = 64
 
@@ -38,36 +38,32 @@ _Put = tuple[Callable[[int, int], None], int]
 class Replay:
     """A function that only runs primitives and looks at their results, of data and then weights.
 
-    From its third run on, and while the data are of the same form, it is a sequence.
+    It is recorded, before anything is computed, for data of a form, and then run as a sequence.
     """
 
     def __init__(self, function: Function, data: int) -> None:
         self._function = function
         self._data = data
-        self._runs = 0
+        self._records = 0
         self._sequence: _Sequence | None = None
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the function returns, in memory of its own."""
         made = None if self._sequence is None else self._sequence.run(inputs)
-        if made is not None:
-            return made
-        self._runs += 1
-        if 1 < self._runs < _MOST_RUNS:
-            return self._record(inputs)
-        return self._function(*inputs)
+        if made is None and self._records < _MOST_RECORDS:
+            self._sequence = self._recorded(inputs)
+            made = None if self._sequence is None else self._sequence.run(inputs)
+        return self._function(*inputs) if made is None else made
 
-    def _record(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        RECORDING.runs = []
-        try:
+    def _recorded(self, inputs: tuple[torch.Tensor, ...]) -> "_Sequence | None":
+        self._records += 1
+        with recorded() as recording:
             results = self._function(*inputs)
-            runs = RECORDING.runs
-            self._sequence = _sequence(runs, inputs, self._data, results) if runs else None
-            if self._sequence is None:
-                self._runs = _MOST_RUNS
-        finally:
-            RECORDING.runs = None
-        return results
+        links = _link(recording.runs, inputs, results) if recording.is_whole else None
+        if links is None or links.nbytes > LARGEST:
+            self._records = _MOST_RECORDS
+            return None
+        return _Sequence(recording.runs, inputs, self._data, links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +82,10 @@ class _Links:
     results: Sequence[tuple[int, Form]]
 
 
-def _sequence(
-    runs: Sequence[Recorded],
-    inputs: Sequence[torch.Tensor],
-    data: int,
-    results: Sequence[torch.Tensor],
-) -> "_Sequence | None":
-    """The sequence of recorded runs; None where they are not all that was computed."""
-    links = _link(runs, inputs, results)
-    if links is None or links.nbytes > LARGEST:
-        return None
-    return _Sequence(runs, inputs, data, links)
-
-
 def _link(
     runs: Sequence[Recorded], inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor]
 ) -> _Links | None:
+    """None where recorded runs are not all that was computed."""
     pointers = {tensor.data_ptr(): i for i, tensor in enumerate(inputs)}
     if len(pointers) < len(inputs) or 0 in pointers:
         return None
@@ -207,7 +191,10 @@ class _Sequence:
 
 
 class _Frame:
-    """Memory for one run at a time of a sequence, and the places of its tensors."""
+    """The places of the tensors in one run at a time of a sequence.
+
+    What lies between its steps is in the memory that the thread's primitives work with.
+    """
 
     def __init__(self, sequence: _Sequence) -> None:
         links = sequence.links
@@ -218,19 +205,14 @@ class _Frame:
         ]
         self._weights: Sequence[torch.Tensor] = ()
         primitives = [run.primitive for run in sequence.runs]
-        self._scratchpad = max(primitive.scratchpad for primitive in primitives)
-        self._working = [
-            arguments
-            for primitive, arguments in zip(primitives, self._arguments, strict=True)
-            if not primitive.is_small
-        ]
+        pairs = list(zip(primitives, self._arguments, strict=True))
+        self._working = [arguments for primitive, arguments in pairs if not primitive.is_small]
         self._inputs = [self._puts(spots) for spots in links.inputs]
         self._ends = [self._puts(spots) for spots in links.ends.values()]
-        self._memory = torch.empty(links.nbytes, dtype=torch.uint8)
-        start = self._memory.data_ptr()
-        for offset, spots in links.places.items():
-            for put, position in self._puts(spots):
-                put(position, start + offset)
+        self._between = [(offset, self._puts(spots)) for offset, spots in links.places.items()]
+        self._size = links.nbytes
+        self._nbytes = links.nbytes + max(primitive.scratchpad for primitive in primitives)
+        self._pointer = 0
 
     def run(
         self,
@@ -244,14 +226,23 @@ class _Frame:
             _place(weights, self._inputs[len(data) :])
             self._weights = weights
         _place(made, self._ends)
-        if self._working:
-            pointer = workspace(self._scratchpad)
-            for arguments in self._working:
-                arguments.put_workspace(pointer)
+        if self._nbytes:
+            self._work_at(workspace(self._nbytes))
         for execute, address in self._steps:
             status = execute(address)
             if status:
                 check("primitive_execute", status)
+
+    def _work_at(self, pointer: int) -> None:
+        """Say where the memory lies to work with: what is between the steps, and then the rest."""
+        if pointer == self._pointer:
+            return
+        self._pointer = pointer
+        for offset, puts in self._between:
+            for put, position in puts:
+                put(position, pointer + offset)
+        for arguments in self._working:
+            arguments.put_workspace(pointer + self._size)
 
     def _puts(self, spots: Iterable[Spot]) -> Sequence[_Put]:
         return [(self._arguments[step].put, position) for step, position in spots]

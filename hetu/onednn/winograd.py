@@ -31,6 +31,10 @@ _LEAST_WORK = 1 << 15
 """From so many channels on, and products of channels and pixels, they are at least 1.3 times as
 fast, with the time to bring images into blocks and back."""
 
+_FEWEST_PIXELS = 512
+"""From so many pixels on, of all images together, it pays to read 36 numbers for each 9 of a
+weight: with fewer, products wait for memory."""
+
 _MOST_SCRATCHPAD = 1 << 27
 
 
@@ -40,7 +44,8 @@ def suits_winograd(shape: Ints, outputs: int, pads: Ints, trains: bool = False) 
     fewest = min(channels, outputs)
     if channels % BLOCK or outputs % BLOCK or fewest < _FEWEST_CHANNELS:
         return False
-    if n * height * width * fewest < _LEAST_WORK:
+    pixels = n * height * width
+    if pixels < _FEWEST_PIXELS or pixels * fewest < _LEAST_WORK:
         return False
     if trains and pads[:2] != pads[2:]:  # the library's gradients of images are wrong then
         return False

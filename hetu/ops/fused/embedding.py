@@ -13,9 +13,9 @@ from hetu.ops.registry import FUSED, op
 
 @op("Lookup", domain=FUSED)
 def lookup(
-    indices: Indices, stacked: Tensor, firsts: Indices, lasts: Indices, *, columns: Ints
+    indices: Indices, joined: Tensor, firsts: Indices, lasts: Indices, *, columns: Ints
 ) -> Tensor:
-    """Rows of stacked tables, side by side: column `columns[i]` looks up in the i-th table.
+    """Rows of joined tables, side by side: column `columns[i]` looks up in the i-th table.
 
     The tables lie from row `firsts` to row `lasts`. Raises `IndexError` for an index outside of its
     table.
@@ -26,7 +26,7 @@ def lookup(
         rows = torch.where(chosen < 0, chosen + lasts + 1, rows)
         if not _are_within(rows, firsts, lasts):
             raise IndexError("an index is outside of its table")
-    return torch.embedding(stacked, rows).flatten(-2)
+    return torch.embedding(joined, rows).flatten(-2)
 
 
 def _are_within(rows: Tensor, firsts: Tensor, lasts: Tensor) -> bool:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.build import constant, make_again, make_fused, output_of
+from hetu.passes.build import constant, make_again, make_fused, make_with, output_of
 from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
 from hetu.types import INT32, INT64
@@ -16,7 +16,7 @@ FEWEST = 4
 """Fewer look-ups are as fast one by one."""
 
 LARGEST = 1 << 28
-"""Tables of more bytes are not copied."""
+"""Tables of more bytes are left alone: it may take a copy to join them."""
 
 _Lookup = tuple[Value, int, Value, tuple[Node, Node]]
 """Indices, the column, the table, and the nodes that choose column and rows."""
@@ -28,7 +28,7 @@ _Join = Callable[[Sequence[_Lookup], Site], list[Node] | str]
 @fusion("Concat", inference_only=True)
 def embeddings(node: Node, site: Site) -> Outcome:
     """Rows of tables for the columns of one input, put side by side."""
-    return _side_by_side(node, site, _stacked)
+    return _side_by_side(node, site, _as_one)
 
 
 @fusion("Concat")
@@ -98,14 +98,13 @@ def _joined(lookups: Sequence[_Lookup], site: Site, join: _Join) -> list[Node] |
     return join(lookups, site)
 
 
-def _stacked(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
-    """A look-up in a copy of all tables."""
-    tables, sizes = [lookup[2] for lookup in lookups], _sizes(lookups, site)
+def _as_one(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
+    """A look-up in all tables as one."""
+    tables = [lookup[2] for lookup in lookups]
     if sum(_nbytes(table, site) for table in tables) > LARGEST:
         return "the tables are too large to be copied"
-    stacked, ends = make_fused("JoinWeights", tables, None, {"axis": 0}), sizes.cumsum()
-    inputs = [lookups[0][0], output_of(stacked), constant(ends - sizes), constant(ends - 1)]
-    return [stacked, make_fused("Lookup", inputs, None, _columns(lookups))]
+    joined = make_with("JoinTables", tables, [None] * 3)
+    return [joined, make_fused("Lookup", [lookups[0][0], *joined.outputs], None, _columns(lookups))]
 
 
 def _as_they_are(lookups: Sequence[_Lookup], site: Site) -> list[Node] | str:
