@@ -140,14 +140,15 @@ class Library:
     """The library's functions, and the processor and the queue that they work with.
 
     `execute` and `place`, which are called at each run, return their status. Other threads of
-    Python go on while `execute` runs.
+    Python go on while `execute` runs, whose arguments are of ctypes' types: to convert them would
+    take a third of a call.
     """
 
     def __init__(self, path: Path) -> None:
         self._functions = ctypes.CDLL(str(path))
         for name, arguments in _SIGNATURES.items():
             getattr(self._functions, f"dnnl_{name}").argtypes = arguments
-        self.execute = self._functions.dnnl_primitive_execute
+        self.execute = self._functions["dnnl_primitive_execute"]
         self.place = ctypes.PyDLL(str(path)).dnnl_memory_set_data_handle
         self.place.argtypes = (c_void_p, c_void_p)
         self._descriptor_of = self._functions.dnnl_primitive_desc_query_md

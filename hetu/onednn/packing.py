@@ -18,6 +18,9 @@ from hetu.threads import share
 _MOST_WAITING = 1 << 26
 """Packed weights of so many bytes wait at most."""
 
+_LARGE = 1 << 21
+"""Bytes that are worth another thread."""
+
 _MOST_KEPT = 1 << 24
 """So many bytes of weights wait at most that are let go when they are packed."""
 
@@ -86,9 +89,10 @@ class _Batch:
     def run(self) -> None:
         """Pack what waits, the largest first."""
         ordered = sorted(self._packings, key=lambda packing: packing.memory.nbytes, reverse=True)
+        helpers = self._nbytes // _LARGE
         self._packings, self._nbytes, self._kept = [], 0, 0
         if len(ordered) > 1:
-            share(ordered, _run_alone, min(torch.get_num_threads(), len(ordered)))
+            share(ordered, _run_alone, min(torch.get_num_threads(), len(ordered), 1 + helpers))
         elif ordered:  # a single one, which the library's threads share
             ordered[0].run()
 

@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, addressof, byref, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass
@@ -210,7 +210,7 @@ class Arguments:
         self._pointers = [0] * len(roles)
         self._library = library
         self._scratchpad = torch.empty(scratchpad, dtype=torch.uint8)
-        self.address = addressof(self._list)
+        self.address = c_void_p(addressof(self._list))
         if scratchpad:
             self.put_workspace(self._scratchpad.data_ptr())
 
@@ -268,6 +268,9 @@ def recorded() -> Iterator[Recording]:
         RECORDINGS.current = None
 
 
+Execute = Callable[[c_void_p], int]
+
+
 class Primitive:
     """Computes a result of a shape and strides from tensors of `roles` whose orders are fixed."""
 
@@ -279,21 +282,29 @@ class Primitive:
         strides: Shape,
         result: int = c.RESULT,
     ) -> None:
-        library = description.library
         self.shape = tuple(shape)
         self.strides = tuple(strides)
         self.description = description
         self._roles = (result, *roles, c.SCRATCHPAD)
-        self._handle = library.make("primitive_create", description.handle)
-        self.execute = partial(library.execute, self._handle, library.stream, len(self._roles))
         self.scratchpad = description.scratchpad
+        self._execute: Execute | None = None
         self._idle: list[Arguments] = []
-        weakref.finalize(self, library.call, "primitive_destroy", self._handle)
 
     @property
     def is_small(self) -> bool:
         """Whether what it works with is its own."""
         return self.scratchpad <= _SMALL
+
+    @property
+    def execute(self) -> Execute:
+        """What runs it on arguments. Its code is made at the first call, which may take 1 ms."""
+        if self._execute is None:
+            library = self.description.library
+            handle = library.make("primitive_create", self.description.handle)
+            weakref.finalize(self, library.call, "primitive_destroy", handle)
+            count = c_int(len(self._roles))
+            self._execute = partial(library.execute, handle, library.stream, count)
+        return self._execute
 
     def arguments(self) -> Arguments:
         """Places for tensors."""

@@ -6,7 +6,7 @@ but the data and the results lie where they lay the last time.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import is_
@@ -15,7 +15,8 @@ import torch
 
 from hetu.onednn.binding import check
 from hetu.onednn.packing import Packed
-from hetu.onednn.primitive import Recorded, recorded, workspace
+from hetu.onednn.primitive import Primitive, Recorded, recorded, workspace
+from hetu.threads import share
 
 LARGEST = 1 << 27
 """A function becomes a sequence where what lies between its steps takes at most so many bytes."""
@@ -24,6 +25,9 @@ _MOST_RECORDS = 8
 """A function is recorded for so many forms of data, one after the other."""
 
 _LINE = 64
+
+_MANY = 16
+"""Primitives whose code is worth another thread to make it."""
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
 Form = tuple[torch.Size, tuple[int, ...]]
@@ -63,6 +67,7 @@ class Replay:
         if links is None or links.nbytes > LARGEST:
             self._records = _MOST_RECORDS
             return None
+        _make({run.primitive for run in recording.runs})
         return _Sequence(recording.runs, inputs, self._data, links)
 
 
@@ -80,6 +85,16 @@ class _Links:
     nbytes: int
     ends: Spots
     results: Sequence[tuple[int, Form]]
+
+
+def _make(primitives: Collection[Primitive]) -> None:
+    """Have the code of primitives made."""
+
+    def take(rest: Iterator[Primitive]) -> None:
+        for primitive in rest:
+            _ = primitive.execute
+
+    share(list(primitives), take, min(torch.get_num_threads(), 1 + len(primitives) // _MANY))
 
 
 def _link(
