@@ -29,7 +29,8 @@ def reserve(nbytes: int) -> np.ndarray:
     """So many bytes, whose pages are still to come. Raises `MemoryError` where there is no room."""
     if nbytes < _LARGE or sys.platform != "linux":
         return np.empty(nbytes, np.uint8)
-    return np.asarray(_Range(nbytes))
+    owner = _Range(nbytes)
+    return at(owner.address, nbytes, owner)
 
 
 def populate(memory: np.ndarray) -> None:
@@ -45,6 +46,11 @@ def empty(nbytes: int) -> np.ndarray:
     memory = reserve(nbytes)
     populate(memory)
     return memory
+
+
+def at(address: int, nbytes: int, owner: object = None) -> np.ndarray:
+    """The bytes from an address on; the owner of their memory lives as long as they do."""
+    return np.asarray(_Bytes(address, nbytes, owner))
 
 
 @contextmanager
@@ -152,21 +158,27 @@ def _unmap(begin: int, end: int) -> None:
         _system().munmap(begin, end - begin)
 
 
+class _Bytes:
+    """What numpy takes for an array of bytes."""
+
+    def __init__(self, address: int, nbytes: int, owner: object = None) -> None:
+        self._owner = owner
+        self.__array_interface__ = {
+            "data": (address, False), "shape": (nbytes,), "typestr": "|u1", "version": 3
+        }  # fmt: skip
+
+
 class _Range:
-    """A range of addresses, which goes back with the last array on it."""
+    """A range of addresses of whole pages, which goes back with the last array on it."""
 
     def __init__(self, nbytes: int) -> None:
         self._size = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._address = 0
-        self._address = _SPACE.take(self._size)
-        place = self._address, False
-        self.__array_interface__ = {
-            "data": place, "shape": (nbytes,), "typestr": "|u1", "version": 3
-        }  # fmt: skip
+        self.address = 0
+        self.address = _SPACE.take(self._size)
 
     def __del__(self) -> None:
-        if self._address:
-            _SPACE.give(self._address, self._size)
+        if self.address:
+            _SPACE.give(self.address, self._size)
 
 
 @cache

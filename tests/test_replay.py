@@ -73,6 +73,19 @@ class Pair:
         for actual, wanted in zip(self.run(x), session.run(None, {"x": x}), strict=True):
             np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
+    def check_sequences(self, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What ONNX Runtime computes, by sequences alone."""
+        records, record = [], onednn.Replay._recorded
+
+        def recorded(replay: onednn.Replay, inputs: tuple[torch.Tensor, ...]) -> object:
+            records.append(record(replay, inputs))
+            return records[-1]
+
+        monkeypatch.setattr(onednn.Replay, "_recorded", recorded)
+        for seed in range(RUNS):
+            self.check(x + seed)
+        assert len(records) == self.replays == 1 and records[0] is not None
+
     @property
     def replays(self) -> int:
         return sum(note.fusion == "replay" for note in self.executor.explain())
@@ -208,3 +221,104 @@ def test_views_of_what_is_computed_elsewhere(view: str) -> None:
         pair.check(random(2, 3, 1, seed=seed))
     (body,) = (part for part in pair.executor.source().split("\n\n") if "def body" in part)
     assert pair.replays == 1 and "squeeze" not in body
+
+
+RECORDED = {
+    "Add": "Add c other", "Sub": "Sub other c", "Mul": "Mul c channels", "Celu": "Celu c",
+    "Concat": "Concat c a c ! axis=1", "Elu": "Elu c ! alpha=0.7", "HardSigmoid": "HardSigmoid c",
+    "HardSwish": "HardSwish c", "LeakyRelu": "LeakyRelu c ! alpha=0.3", "Relu": "Relu c",
+    "Selu": "Selu c", "Sigmoid": "Sigmoid c", "Softplus": "Softplus c", "Tanh": "Tanh c",
+    "two numbers": "Mul c number", "two images": "Mul c a", "the same twice": "Add c c",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", RECORDED.values(), ids=RECORDED)
+@pytest.mark.parametrize("sizes", [(6, 7), (1, 1), (3, 4, 5)])
+def test_functions_of_torch_between_primitives(
+    call: str, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool keeps what follows it out of the first convolution."""
+    ones = (1,) * len(sizes)
+    nodes = f"""
+    a = Conv x w
+    c = MaxPool a ! kernel_shape={[*ones]}
+    d = {call}
+    y = Conv d {"v3" if "Concat" in call else "v"}
+    """
+    weights = {
+        "w": random(8, 3, *ones), "v": random(5, 8, *ones), "v3": random(5, 24, *ones),
+        "other": random(2, 8, *sizes), "channels": random(8, *ones),
+        "number": random(1).reshape(()),
+    }  # fmt: skip
+    used = {name: weight for name, weight in weights.items() if name in nodes.split()}
+    pair = Pair(graph_of(nodes, ["y"], **used))
+    pair.check_sequences(random(2, 3, *sizes), monkeypatch)
+
+
+NETWORKS = {
+    "squeeze and excitation": """
+        a = Conv x w1 ! pads=[1, 1, 1, 1]
+        b = Relu a
+        c = GlobalAveragePool b
+        d = Conv c down
+        e = Relu d
+        f = Conv e up
+        g = Sigmoid f
+        h = Mul b g
+        y = Conv h w2
+        """,
+    "dense blocks": """
+        a = Conv x w1 ! pads=[1, 1, 1, 1]
+        b = BatchNormalization a scale shift mean var
+        c = Relu b
+        d = Conv c w2 ! pads=[1, 1, 1, 1]
+        e = Concat a d ! axis=1
+        f = BatchNormalization e scale2 shift2 mean2 var2
+        g = Elu f
+        h = Conv g w3 ! pads=[1, 1, 1, 1]
+        i = Concat e h ! axis=1
+        y = AveragePool i ! kernel_shape=[2, 2]
+        """,
+}
+PARAMETERS = "scale", "shift", "mean", "var"
+
+
+@pytest.mark.parametrize("nodes", NETWORKS.values(), ids=NETWORKS)
+def test_networks(nodes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = {
+        "w1": random(8, 3, 3, 3), "w2": random(8, 8, 3, 3), "w3": random(4, 16, 3, 3),
+        "down": random(2, 8, 1, 1), "up": random(8, 2, 1, 1),
+    }  # fmt: skip
+    weights |= {name: random(8, seed=i) ** 2 + 0.5 for i, name in enumerate(PARAMETERS)}
+    weights |= {f"{name}2": random(16, seed=i) ** 2 + 0.5 for i, name in enumerate(PARAMETERS)}
+    used = {name: weight for name, weight in weights.items() if name in nodes.split()}
+    Pair(graph_of(nodes, ["y"], **used)).check_sequences(random(2, 3, 8, 8), monkeypatch)
+
+
+def test_one_weight_twice_and_then_two() -> None:
+    """A sequence that was recorded with one tensor for two weights is not run on two tensors."""
+    bodies: list[object] = []
+    x, w, v = (torch.from_numpy(random(n, 3, seed=n)) for n in (2, 3, 3))
+    v = v + 1
+    packed = [onednn.pack_linear(weight, 2) for weight in (w, v)]
+
+    def body(x: torch.Tensor, *weights: torch.Tensor) -> tuple[torch.Tensor]:
+        bodies.append(weights)
+        return (onednn.linear(onednn.linear(x, weights[0]), weights[1]),)
+
+    replay = onednn.Replay(body, 1)
+    for one, other in ((0, 0), (0, 0), (0, 1), (1, 0), (1, 1)):
+        (y,) = replay(x, packed[one], packed[other])
+        torch.testing.assert_close(y, x @ (w, v)[one].T @ (w, v)[other].T)
+    assert len(bodies) < 5
+
+
+def test_results_of_functions_of_torch_are_results() -> None:
+    """They stay as they are, and what they are made from goes."""
+    nodes = "a = Conv x w\nb = Softmax a\nc = Conv b v\nd = Mul c c\nz = Conv d v"
+    pair = Pair(graph_of(nodes, ["z", "d"], w=random(4, 3, 1, 1), v=random(4, 4, 1, 1)))
+    results = [pair.run(random(1, 3, 4, 4, seed=seed)) for seed in range(RUNS)]
+    for seed, before in enumerate(results):
+        for one, other in zip(before, pair.run(random(1, 3, 4, 4, seed=seed)), strict=True):
+            np.testing.assert_array_equal(one, other)
+        pair.check(random(1, 3, 4, 4, seed=seed))

@@ -8,7 +8,7 @@ from hetu.onednn.attention import attention
 from hetu.onednn.attention_gradient import attention_gradient
 from hetu.onednn.binding import LIBRARY
 from hetu.onednn.blocks import BLOCK, from_blocks, plus_activation, to_blocks
-from hetu.onednn.common import ACTIVATIONS, LAYOUTS, channels_last, stop_recording
+from hetu.onednn.common import ACTIVATIONS, LAYOUTS, channels_last
 from hetu.onednn.convolutions import Geometry, convolution, pack_convolution
 from hetu.onednn.depthwise import (
     DepthwisePair,
@@ -16,6 +16,7 @@ from hetu.onednn.depthwise import (
     pointwise_depthwise,
     suits_depthwise,
 )
+from hetu.onednn.images import scale_channels
 from hetu.onednn.normalization import batch_norm, batch_norm_gradient
 from hetu.onednn.packing import Packed, holds, packed_together, unpacked, use, when_packed
 from hetu.onednn.pools import average_gradient, pool
@@ -37,9 +38,9 @@ __all__ = [
     "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds",
     "is_available", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
     "pack_recurrent", "pack_row", "pack_winograd", "packed_together", "plus_activation",
-    "pointwise_depthwise", "pool", "recurrent", "stop_recording", "suits_depthwise",
-    "suits_winograd", "to_blocks", "trained_winograd", "unpacked", "use", "when_packed",
-    "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "pointwise_depthwise", "pool", "recurrent", "scale_channels",
+    "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd", "unpacked", "use",
+    "when_packed", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip
 
 

@@ -8,15 +8,8 @@ import torch
 
 from hetu.onednn import binding as c
 from hetu.onednn.binding import LIBRARY, Library
-from hetu.onednn.primitive import (
-    RECORDINGS,
-    Activation,
-    After,
-    Description,
-    Order,
-    Primitive,
-    strided,
-)
+from hetu.onednn.primitive import Activation, After, Description, Order, Primitive, strided
+from hetu.onednn.recording import RECORDINGS
 
 Ints = tuple[int, ...]
 Floats = tuple[float, ...]
@@ -46,20 +39,9 @@ Its exact GELU (0x31) is left out: in this version, it is wrong by up to 5e-4 be
 ACTIVATIONS = frozenset(_ALGORITHMS)
 
 
-def stop_recording() -> None:
-    """Take note that something is computed that is no primitive."""
-    if torch.compiler.is_compiling():  # looking there would break the compiled graph
-        return
-    if RECORDINGS.current is not None:
-        RECORDINGS.current.is_whole = False
-
-
 def contiguous(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor with its last axis innermost and no gaps."""
-    if tensor.is_contiguous():
-        return tensor
-    stop_recording()
-    return tensor.contiguous()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
 def channels_last(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,7 +49,6 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_contiguous(memory_format=LAYOUTS[tensor.ndim]):
         return tensor
     if RECORDINGS.current is None or not tensor.is_contiguous():
-        stop_recording()
         return tensor.contiguous(memory_format=LAYOUTS[tensor.ndim])
     return _to_channels_last(tuple(tensor.shape), torch.get_num_threads())(tensor)
 

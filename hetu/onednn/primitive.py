@@ -2,8 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, Structure, addressof, byref, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import torch
 from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Dims, Library, check
+from hetu.onednn.recording import RECORDINGS
 
 Shape = Sequence[int]
 
@@ -234,40 +234,6 @@ class Arguments:
                 self.put(index, tensor.data_ptr())
 
 
-class Recorded(NamedTuple):
-    """A run of a primitive: the shape and strides of its result, and where the tensors lay."""
-
-    primitive: "Primitive"
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    pointers: tuple[int, ...]
-
-
-class Recording:
-    """What a thread would run. It `is_whole` where nothing but primitives would compute."""
-
-    def __init__(self) -> None:
-        self.runs: list[Recorded] = []
-        self.is_whole = True
-
-
-class _Recordings(threading.local):
-    current: Recording | None = None
-
-
-RECORDINGS = _Recordings()
-
-
-@contextmanager
-def recorded() -> Iterator[Recording]:
-    """Where primitives are recorded and not run: what is in their results is not to be used."""
-    RECORDINGS.current = Recording()
-    try:
-        yield RECORDINGS.current
-    finally:
-        RECORDINGS.current = None
-
-
 Execute = Callable[[c_void_p], int]
 
 
@@ -319,10 +285,8 @@ class Primitive:
 
     def run(self, *tensors: torch.Tensor) -> None:
         """Compute the result into the first tensor, from the others."""
-        recording = RECORDINGS.current
-        if recording is not None:
-            pointers = tuple(tensor.data_ptr() for tensor in tensors)
-            recording.runs.append(Recorded(self, self.shape, self.strides, pointers))
+        if RECORDINGS.current is not None:
+            RECORDINGS.current.add(self, tensors)
             return
         arguments = self._ready()
         arguments.put_all(tensors)

@@ -15,7 +15,8 @@ import torch
 
 from hetu.onednn.binding import check
 from hetu.onednn.packing import Packed
-from hetu.onednn.primitive import Primitive, Recorded, recorded, workspace
+from hetu.onednn.primitive import workspace
+from hetu.onednn.recording import Recorded, Step, recorded
 from hetu.threads import share
 
 LARGEST = 1 << 27
@@ -63,11 +64,11 @@ class Replay:
         self._records += 1
         with recorded() as recording:
             results = self._function(*inputs)
-        links = _link(recording.runs, inputs, results) if recording.is_whole else None
+        links = _link(recording.runs, inputs, self._data, results) if recording.is_whole else None
         if links is None or links.nbytes > LARGEST:
             self._records = _MOST_RECORDS
             return None
-        _make({run.primitive for run in recording.runs})
+        _make({run.step for run in recording.runs})
         return _Sequence(recording.runs, inputs, self._data, links)
 
 
@@ -75,22 +76,24 @@ class Replay:
 class _Links:
     """What the tensors of recorded runs have to do with each other.
 
-    `inputs` are the spots of each input, `places` those of what lies between, by where it is to
-    lie in memory of `nbytes`; `ends` are the spots of what the results lie in, by the run that
-    makes it, and `results` are the runs and the forms of the results in there.
+    `inputs` are the spots of each input, `same` the inputs that lie where another one before them
+    does; `places` are the spots of what lies between, by where it is to lie in memory of `nbytes`;
+    `ends` are those of what the results lie in, by the run that makes it, and `results` are the
+    runs and the forms of the results in there.
     """
 
     inputs: Sequence[Sequence[Spot]]
+    same: Sequence[tuple[int, int]]
     places: Spots
     nbytes: int
     ends: Spots
     results: Sequence[tuple[int, Form]]
 
 
-def _make(primitives: Collection[Primitive]) -> None:
+def _make(primitives: Collection[Step]) -> None:
     """Have the code of primitives made."""
 
-    def take(rest: Iterator[Primitive]) -> None:
+    def take(rest: Iterator[Step]) -> None:
         for primitive in rest:
             _ = primitive.execute
 
@@ -98,11 +101,19 @@ def _make(primitives: Collection[Primitive]) -> None:
 
 
 def _link(
-    runs: Sequence[Recorded], inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor]
+    runs: Sequence[Recorded],
+    inputs: Sequence[torch.Tensor],
+    data: int,
+    results: Sequence[torch.Tensor],
 ) -> _Links | None:
-    """None where recorded runs are not all that was computed."""
-    pointers = {tensor.data_ptr(): i for i, tensor in enumerate(inputs)}
-    if len(pointers) < len(inputs) or 0 in pointers:
+    """None where recorded runs are not all that was computed, or data lie in one place."""
+    pointers: dict[int, int] = {}
+    same: list[tuple[int, int]] = []
+    for index, tensor in enumerate(inputs):
+        first = pointers.setdefault(tensor.data_ptr(), index)
+        if first < index:
+            same.append((first, index))
+    if 0 in pointers or any(first < data for first, _ in same):
         return None
     of_inputs: dict[int, list[tuple[int, int]]] = defaultdict(list)
     of_runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -129,7 +140,7 @@ def _link(
     for step, spots in between.items():
         offsets[places[step]] += spots
     used = [of_inputs[index] for index in range(len(inputs))]
-    return _Links(used, offsets, nbytes, last, ends)
+    return _Links(used, same, offsets, nbytes, last, ends)
 
 
 def _places(runs: Sequence[Recorded], between: Spots) -> tuple[dict[int, int], int]:
@@ -189,6 +200,8 @@ class _Sequence:
         if not all(map(is_, weights, self._weights)):
             if any(map(_differs, weights, self._weights)):
                 return None
+            if any(inputs[one] is not inputs[other] for one, other in self.links.same):
+                return None
             self._weights = weights
         try:
             frame = self._idle.pop()  # which no other thread uses meanwhile
@@ -213,13 +226,13 @@ class _Frame:
 
     def __init__(self, sequence: _Sequence) -> None:
         links = sequence.links
-        self._arguments = [run.primitive.arguments() for run in sequence.runs]
+        self._arguments = [run.step.arguments() for run in sequence.runs]
         self._steps = [
-            (run.primitive.execute, arguments.address)
+            (run.step.execute, arguments.address)
             for run, arguments in zip(sequence.runs, self._arguments, strict=True)
         ]
         self._weights: Sequence[torch.Tensor] = ()
-        primitives = [run.primitive for run in sequence.runs]
+        primitives = [run.step for run in sequence.runs]
         pairs = list(zip(primitives, self._arguments, strict=True))
         self._working = [arguments for primitive, arguments in pairs if not primitive.is_small]
         self._inputs = [self._puts(spots) for spots in links.inputs]

@@ -151,11 +151,9 @@ def linear(
     function, (name, algorithm) = ACTIVATIONS[activation]
     is_library = _is_for_library(weight)
     if _is_apart(activation, is_library):
-        onednn.stop_recording()
         return function(linear(x, weight, bias, ""), *numbers)
     if is_library:
         return onednn.linear(x, weight, bias, None, activation, numbers)
-    onednn.stop_recording()
     if not _is_for_onednn(weight):
         return function(_product(x, weight, bias), *numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
@@ -172,7 +170,6 @@ def linear_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -
     """`x @ weight.T + bias + other`; `other` has the result's shape."""
     if _is_for_library(weight):
         return onednn.linear(x, weight, bias, other)
-    onednn.stop_recording()
     if not _is_for_onednn(weight):
         return _product(x, weight, bias) + other
     return _ONEDNN._linear_pointwise.binary(x, other, weight, _dense(bias), "add")
@@ -305,10 +302,8 @@ def convolution(
     if isinstance(weight, onednn.Packed):
         if not _is_apart(activation, True):
             return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
-        onednn.stop_recording()
         y = onednn.convolution(x, weight, bias, other, geometry, "", ())
         return function(y, *numbers)
-    onednn.stop_recording()
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)
     if weight.is_mkldnn:
@@ -332,6 +327,36 @@ def convolution(
         x, other, weight, bias, *around, "add", 1.0, name if is_relu else None, [], None
     )
     return y if is_relu else function(y, *numbers)
+
+
+def scale_channels(
+    x: Tensor, scale: Tensor, shift: Tensor, activation: str, numbers: Floats = ()
+) -> Tensor:
+    """`activation(scale * x + shift, *numbers)` with a factor and a summand of each channel."""
+    function, _ = ACTIVATIONS[activation]
+    if _has_channels_last(x):
+        if not _is_apart(activation, True):
+            return onednn.scale_channels(x, scale, shift, activation, numbers)
+        return function(onednn.scale_channels(x, scale, shift, "", ()), *numbers)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    scale, shift = scale.view(shape), shift.view(shape)
+    if x.is_contiguous():  # then vectors hold one channel, and one operand may be a single number
+        return function((x * scale).add_(shift), *numbers)
+    return function(shift.addcmul(x, scale), *numbers)
+
+
+def _has_channels_last(x: Tensor) -> bool:
+    """Whether the library computes on an image or a volume as it lies in memory."""
+    layout = onednn.LAYOUTS.get(x.ndim)
+    return (
+        layout is not None
+        and onednn.is_available()
+        and not torch.compiler.is_compiling()
+        and x.is_cpu
+        and x.dtype is torch.float32
+        and x.numel() > 0
+        and x.is_contiguous(memory_format=layout)
+    )
 
 
 pool = onednn.pool

@@ -1,11 +1,11 @@
-"""Puts nodes that oneDNN's library computes one after the other into one."""
+"""Puts nodes that oneDNN's library computes one after the other, and some others, into one."""
 
 from collections.abc import Collection, Sequence
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
 from hetu.passes.build import make_with
-from hetu.passes.facts import Facts, is_onnx
+from hetu.passes.facts import Facts, is_fused, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
 from hetu.types import FLOAT32, TensorType
@@ -15,8 +15,18 @@ _COMPUTED = (
     "LinearPlus", "Pool", "ToBlocks", "FromBlocks", "ImageRows",
 )  # fmt: skip
 
+_RECORDED = (
+    "Add", "Celu", "Concat", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Mul",
+    "Relu", "Selu", "Sigmoid", "Softplus", "Sub", "Tanh",
+)  # fmt: skip
+"""Operators that functions of torch compute on float32, which are recorded between the others."""
+
+_OF_IMAGES = "Conv", "ConvTranspose", "FromBlocks", "PointwiseDepthwise", "Pool"
+
+_VIEWS = "Reshape", "Flatten", "Squeeze", "Unsqueeze"
+
 _IN_PLACE = ("ToBlocks", "ImageRows")
-"""Those of them whose result may be their input in another form."""
+"""What is computed by the library, but where the result may be the input in another form."""
 
 
 def makes_results(graph: Graph) -> bool:
@@ -59,22 +69,55 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
 
 
 def _neighbours(nodes: Sequence[Node], facts: Facts) -> list[list[Node]]:
-    """Nodes in a row that the library computes, with other shapes of what it computed there.
+    """Nodes in a row that the library computes, with what else can be recorded of their results.
 
-    Another shape of anything else would be a result that no primitive makes.
+    Another shape of anything else would be a result that nothing recorded makes.
     """
-    groups: list[list[Node]] = []
-    made: set[Value | None] = set()
+    walk = _Walk(facts)
     for node in nodes:
-        is_view = _is_view(node, facts) and node.inputs[0] in made
-        if not is_view and not _is_computed(node):
-            made.clear()
-            continue
-        if not made:
-            groups.append([])
-        groups[-1].append(node)
-        made.update(node.outputs)
-    return groups
+        walk.take(node)
+    for group in walk.groups:
+        while not _is_computed(group[-1]):  # it is between nothing
+            group.pop()
+    return walk.groups
+
+
+class _Walk:
+    """Puts nodes into groups: what is in the last of these grows while nodes can be recorded.
+
+    `_made` is what it has made so far, `_floats` what all have made, and `_images` what of that is
+    images or volumes.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self.groups: list[list[Node]] = []
+        self._facts = facts
+        self._made: set[Value | None] = set()
+        self._floats: set[Value | None] = set()
+        self._images: set[Value | None] = set()
+
+    def take(self, node: Node) -> None:
+        """Put the next node where it belongs."""
+        is_view = _is_view(node, self._facts) and node.inputs[0] in self._made
+        if not is_view and not _is_computed(node) and not self._is_recorded(node):
+            self._made.clear()
+            return
+        if not self._made:
+            self.groups.append([])
+        self.groups[-1].append(node)
+        self._made.update(node.outputs)
+        self._floats.update(node.outputs)
+        if node.op_type in _OF_IMAGES or (not is_view and node.inputs[0] in self._images):
+            self._images.update(node.outputs)
+
+    def _is_recorded(self, node: Node) -> bool:
+        """Whether a node computes on what the group has made, all of it in float32."""
+        if is_fused(node, "ChannelAffine"):
+            return node.inputs[0] in self._made & self._images
+        if not is_onnx(node, *_RECORDED) or self._made.isdisjoint(node.inputs):
+            return False
+        types = (self._facts.dtype(v) for v in node.inputs if v not in self._floats)
+        return all(element is FLOAT32 for element in types)
 
 
 def _users(graph: Graph) -> dict[Value, set[Node | None]]:
@@ -93,7 +136,7 @@ def _is_computed(node: Node) -> bool:
 
 def _is_view(node: Node, facts: Facts) -> bool:
     """Whether a node only sees another shape in an image of one pixel, or in a sequence."""
-    if not is_onnx(node, "Reshape", "Flatten", "Squeeze", "Unsqueeze"):
+    if not is_onnx(node, *_VIEWS):
         return False
     shape, result = facts.shape(node.inputs[0]), facts.shape(node.outputs[0])
     arguments = node.inputs[1:]
@@ -106,7 +149,7 @@ def _is_view(node: Node, facts: Facts) -> bool:
 
 def _is_argument(value: Value, nodes: Sequence[Node]) -> bool:
     """Whether a constant only says what shape is meant."""
-    return value.constant and all(node.domain != FUSED for node in nodes if value in node.inputs)
+    return value.constant and all(is_onnx(n, *_VIEWS) for n in nodes if value in n.inputs)
 
 
 def _is_weight(value: Value, weights: Collection[Value]) -> bool:

@@ -63,15 +63,6 @@ def _where_they_lie(tables: Sequence[Tensor]) -> Tensor | None:
         return None
     if nbytes > _MOST_APART * sum(table.nbytes for table in tables):
         return None
-    memory = torch.from_numpy(np.asarray(_Memory(begin, nbytes, tables)))
+    storages = [table.untyped_storage() for table in tables]
+    memory = torch.from_numpy(pages.at(begin, nbytes, storages))
     return memory.view(tables[0].dtype).view(-1, width)
-
-
-class _Memory:
-    """Bytes from an address on, in the memory of tensors, which stays while the bytes are used."""
-
-    def __init__(self, address: int, nbytes: int, tensors: Sequence[Tensor]) -> None:
-        self._storages = [tensor.untyped_storage() for tensor in tensors]
-        self.__array_interface__ = {
-            "data": (address, False), "shape": (nbytes,), "typestr": "|u1", "version": 3
-        }  # fmt: skip

@@ -1,8 +1,8 @@
 """Normalizations of batches: by statistics that are known, and by their own in training."""
 
+from hetu.ops import native
 from hetu.ops.batch_norms import move, normalize_images, unbiased
 from hetu.ops.kinds import Floats, Tensor
-from hetu.ops.native import ACTIVATIONS
 from hetu.ops.registry import FUSED, op
 
 
@@ -11,12 +11,7 @@ def channel_affine(
     x: Tensor, scale: Tensor, shift: Tensor, *, activation: str = "", numbers: Floats = ()
 ) -> Tensor:
     """`activation(scale * x + shift, *numbers)` with a factor and a summand of each channel."""
-    function, _ = ACTIVATIONS[activation]
-    shape = (-1, *(1,) * (x.ndim - 2))
-    scale, shift = scale.view(shape), shift.view(shape)
-    if x.is_contiguous():  # then vectors hold one channel, and one operand may be a single number
-        return function((x * scale).add_(shift), *numbers)
-    return function(shift.addcmul(x, scale), *numbers)
+    return native.scale_channels(x, scale, shift, activation, numbers)
 
 
 @op("TrainedBatchNorm", domain=FUSED, buffers=("mean", "var"))

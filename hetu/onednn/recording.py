@@ -1,0 +1,235 @@
+"""What a function would run: primitives, and functions of torch that write where they are told.
+
+While a function is recorded nothing is computed, and what is in its results means nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hetu import pages
+
+aten = torch.ops.aten
+Form = tuple[tuple[int, ...], tuple[int, ...]]
+"""The shape and the strides of a tensor."""
+
+
+class Places(Protocol):
+    """Where the tensors of a step lie, its result first; it is executed at their `address`."""
+
+    address: Any
+
+    def put(self, index: int, pointer: int) -> None:
+        """Say where a tensor lies."""
+        ...
+
+    def put_workspace(self, pointer: int) -> None:
+        """Say where the memory lies that the step works with, unless it is its own."""
+        ...
+
+
+class Step(Protocol):
+    """What is run, on places that it makes. It works with so many bytes, its own if it is small."""
+
+    scratchpad: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether what it works with is its own."""
+        ...
+
+    @property
+    def execute(self) -> Callable[[Any], int]:
+        """What runs it; 0 says that all is well."""
+        ...
+
+    def arguments(self) -> Places:
+        """New places."""
+        ...
+
+
+class Recorded(NamedTuple):
+    """A run of a step: the shape and strides of its result, and where the tensors lay."""
+
+    step: Step
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pointers: tuple[int, ...]
+
+
+class Recording:
+    """What a thread would run. It `is_whole` where nothing else would compute."""
+
+    def __init__(self) -> None:
+        self.runs: list[Recorded] = []
+        self.is_whole = True
+
+    def add(self, step: Step, tensors: Sequence[torch.Tensor]) -> None:
+        """Take note of a run that makes the first of the tensors of the others."""
+        result, pointers = tensors[0], tuple(tensor.data_ptr() for tensor in tensors)
+        self.runs.append(Recorded(step, tuple(result.shape), result.stride(), pointers))
+
+
+class _Recordings(threading.local):
+    current: Recording | None = None
+
+
+RECORDINGS = _Recordings()
+
+
+@contextmanager
+def recorded() -> Iterator[Recording]:
+    """Where what would be computed is recorded instead."""
+    recording = RECORDINGS.current = Recording()
+    try:
+        with _Watch(recording):
+            yield recording
+    finally:
+        RECORDINGS.current = None
+
+
+def _same_everywhere(*given: Any, **_: Any) -> torch.Tensor:
+    """The result of a function of each element, in the order of an operand of its shape."""
+    tensors = [tensor for tensor in given if isinstance(tensor, torch.Tensor)]
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    like = next((tensor for tensor in tensors if tensor.shape == shape), None)
+    return torch.empty(shape) if like is None else torch.empty_like(like)
+
+
+def _end_to_end(tensors: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor:
+    """The result of putting tensors one after the other, in the order that they all have."""
+    shape = list(tensors[0].shape)
+    shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
+    ranks = {4: torch.channels_last, 5: torch.channels_last_3d}
+    order = ranks.get(len(shape), torch.contiguous_format)
+    has_order = all(tensor.is_contiguous(memory_format=order) for tensor in tensors)
+    return torch.empty(shape, memory_format=order if has_order else torch.contiguous_format)
+
+
+_OF_ONE = (
+    "celu", "clamp", "clamp_min", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "mish", "relu", "sigmoid", "silu", "softplus", "tanh",
+)  # fmt: skip
+_OF_TWO = "add", "mul", "sub"
+
+_FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., torch.Tensor]]] = {
+    aten.cat.default: (aten.cat.out, _end_to_end),
+    **{getattr(aten, n).default: (getattr(aten, n).out, _same_everywhere) for n in _OF_ONE},
+    **{getattr(aten, n).Tensor: (getattr(aten, n).out, _same_everywhere) for n in _OF_TWO},
+}
+"""By what torch calls: a function that takes memory for its result, and what makes such memory."""
+
+_MAKERS = frozenset({aten.empty.memory_format, aten.empty_strided.default})
+
+
+class _Watch(TorchDispatchMode):
+    """Records functions of torch, and takes note of those that cannot be."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        if func.is_view or func in _MAKERS:
+            return func(*args, **given)
+        if func in _FUNCTIONS and all(map(_is_usual, _tensors(args))):
+            function, result_of = _FUNCTIONS[func]
+            result = result_of(*args, **given)
+            self._recording.add(_Call(function, args, given, result), [result, *_tensors(args)])
+            return result
+        self._recording.is_whole = False
+        return func(*args, **given)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: what keeps torch.compile out of this class would import it."""
+        return False
+
+
+def _is_usual(tensor: torch.Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.is_cpu and tensor.layout is torch.strided
+
+
+def _tensors(args: Sequence[Any]) -> list[torch.Tensor]:
+    """The tensors among arguments, and in lists among them."""
+    lists = (arg if isinstance(arg, list | tuple) else (arg,) for arg in args)
+    return [each for listed in lists for each in listed if isinstance(each, torch.Tensor)]
+
+
+class _Call:
+    """A step that calls a function of torch."""
+
+    scratchpad = 0
+    is_small = True
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        given: Mapping[str, Any],
+        result: torch.Tensor,
+    ) -> None:
+        self._function = function
+        self._args = [_without_tensors(arg) for arg in args]
+        self._given = {**given, "out": None}
+        self._forms = [(tuple(t.shape), t.stride()) for t in (result, *_tensors(args))]
+
+    def arguments(self) -> "_Slots":
+        """Places for tensors."""
+        return _Slots(self._args, self._given, self._forms)
+
+    def execute(self, slots: "_Slots") -> int:
+        """Call the function."""
+        self._function(*slots.args, **slots.given)
+        return 0
+
+
+def _without_tensors(arg: Any) -> Any:
+    if isinstance(arg, list | tuple):
+        return [_without_tensors(each) for each in arg]
+    return _SLOT if isinstance(arg, torch.Tensor) else arg
+
+
+_SLOT = object()
+"""In the place of a tensor among arguments."""
+
+
+class _Slots:
+    """The arguments of a function, among them tensors of some forms that lie where they are put."""
+
+    def __init__(
+        self, args: Sequence[Any], given: Mapping[str, Any], forms: Sequence[Form]
+    ) -> None:
+        self.args = [list(arg) if isinstance(arg, list) else arg for arg in args]
+        self.given = dict(given)
+        self.address = self
+        self._forms = forms
+        self._pointers = [0] * len(forms)
+        lists = [self.args, *(arg for arg in self.args if isinstance(arg, list))]
+        slots = [(each, i) for each in lists for i, arg in enumerate(each) if arg is _SLOT]
+        self._slots: list[tuple[Any, Any]] = [(self.given, "out"), *slots]
+
+    def put(self, index: int, pointer: int) -> None:
+        """Say where a tensor lies, which is not kept alive here."""
+        if pointer != self._pointers[index]:
+            self._pointers[index] = pointer
+            holder, key = self._slots[index]
+            holder[key] = _at(pointer, *self._forms[index])
+
+    def put_workspace(self, pointer: int) -> None:
+        """There is nothing to say: it works with no other memory."""
+
+
+def _at(pointer: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> torch.Tensor:
+    """A tensor of float32 that lies somewhere."""
+    count = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    memory = torch.from_numpy(pages.at(pointer, 4 * count)).view(torch.float32)
+    return memory.as_strided(shape, strides)
