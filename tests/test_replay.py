@@ -322,3 +322,11 @@ def test_results_of_functions_of_torch_are_results() -> None:
         for one, other in zip(before, pair.run(random(1, 3, 4, 4, seed=seed)), strict=True):
             np.testing.assert_array_equal(one, other)
         pair.check(random(1, 3, 4, 4, seed=seed))
+
+
+@pytest.mark.parametrize("call", ["Add c other", "Concat c other ! axis=1"])
+def test_what_torch_refuses_names_the_node(call: str) -> None:
+    nodes = f"a = Conv x w\nc = MaxPool a ! kernel_shape=[1, 1]\nd = {call}\ny = Conv d v"
+    weights = {"w": random(8, 3, 1, 1), "v": random(5, 8, 1, 1), "other": random(2, 8, 3, 4)}
+    with pytest.raises(ht.errors.RunError, match=call.split()[0]):
+        Pair(graph_of(nodes, ["y"], **weights)).run(random(2, 3, 6, 6))

@@ -93,18 +93,25 @@ def recorded() -> Iterator[Recording]:
         RECORDINGS.current = None
 
 
-def _same_everywhere(*given: Any, **_: Any) -> torch.Tensor:
+def _same_everywhere(*given: Any, **_: Any) -> torch.Tensor | None:
     """The result of a function of each element, in the order of an operand of its shape."""
-    tensors = [tensor for tensor in given if isinstance(tensor, torch.Tensor)]
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    tensors = _tensors(given)
+    try:
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    except ValueError:
+        return None
     like = next((tensor for tensor in tensors if tensor.shape == shape), None)
     return torch.empty(shape) if like is None else torch.empty_like(like)
 
 
-def _end_to_end(tensors: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor:
+def _end_to_end(tensors: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor | None:
     """The result of putting tensors one after the other, in the order that they all have."""
+    shapes = [list(tensor.shape) for tensor in tensors]
+    length = sum(shape.pop(axis) for shape in shapes)
+    if any(shape != shapes[0] for shape in shapes):
+        return None
     shape = list(tensors[0].shape)
-    shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
+    shape[axis] = length
     ranks = {4: torch.channels_last, 5: torch.channels_last_3d}
     order = ranks.get(len(shape), torch.contiguous_format)
     has_order = all(tensor.is_contiguous(memory_format=order) for tensor in tensors)
@@ -117,12 +124,15 @@ _OF_ONE = (
 )  # fmt: skip
 _OF_TWO = "add", "mul", "sub"
 
-_FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., torch.Tensor]]] = {
+_FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., torch.Tensor | None]]] = {
     aten.cat.default: (aten.cat.out, _end_to_end),
     **{getattr(aten, n).default: (getattr(aten, n).out, _same_everywhere) for n in _OF_ONE},
     **{getattr(aten, n).Tensor: (getattr(aten, n).out, _same_everywhere) for n in _OF_TWO},
 }
-"""By what torch calls: a function that takes memory for its result, and what makes such memory."""
+"""By what torch calls: a function that takes memory for its result, and what makes such memory.
+
+The latter makes none where torch is to say what is wrong.
+"""
 
 _MAKERS = frozenset({aten.empty.memory_format, aten.empty_strided.default})
 
@@ -140,13 +150,24 @@ class _Watch(TorchDispatchMode):
         given = kwargs or {}
         if func.is_view or func in _MAKERS:
             return func(*args, **given)
-        if func in _FUNCTIONS and all(map(_is_usual, _tensors(args))):
-            function, result_of = _FUNCTIONS[func]
-            result = result_of(*args, **given)
-            self._recording.add(_Call(function, args, given, result), [result, *_tensors(args)])
-            return result
-        self._recording.is_whole = False
-        return func(*args, **given)
+        result = self._recorded(func, args, given)
+        if result is None:
+            self._recording.is_whole = False
+            return func(*args, **given)
+        return result
+
+    def _recorded(
+        self, func: Any, args: Sequence[Any], given: Mapping[str, Any]
+    ) -> torch.Tensor | None:
+        """The memory for the result of a function that has been recorded."""
+        tensors = _tensors(args)
+        if func not in _FUNCTIONS or not all(map(_is_usual, tensors)):
+            return None
+        function, result_of = _FUNCTIONS[func]
+        result = result_of(*args, **given)
+        if result is not None:
+            self._recording.add(_Call(function, args, given, result), [result, *tensors])
+        return result
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

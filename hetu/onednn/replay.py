@@ -1,4 +1,4 @@
-"""Sequences of primitives: recorded once, then run with nothing in between.
+"""Sequences of steps: recorded once (`recording.py`), then run with nothing in between.
 
 A call of a primitive through its operation costs several times as much as of the primitive itself:
 shapes are looked at, a result is made, tensors are put in their places. In a recorded sequence, all
@@ -28,7 +28,7 @@ _MOST_RECORDS = 8
 _LINE = 64
 
 _MANY = 16
-"""Primitives whose code is worth another thread to make it."""
+"""Steps whose code is worth another thread to make it."""
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
 Form = tuple[torch.Size, tuple[int, ...]]
@@ -41,9 +41,9 @@ _Put = tuple[Callable[[int, int], None], int]
 
 
 class Replay:
-    """A function that only runs primitives and looks at their results, of data and then weights.
+    """A function of data and then weights, which is recorded for data of a form before it computes.
 
-    It is recorded, before anything is computed, for data of a form, and then run as a sequence.
+    It is run as a sequence if all that it would compute could be recorded.
     """
 
     def __init__(self, function: Function, data: int) -> None:
@@ -90,14 +90,14 @@ class _Links:
     results: Sequence[tuple[int, Form]]
 
 
-def _make(primitives: Collection[Step]) -> None:
+def _make(steps: Collection[Step]) -> None:
     """Have the code of primitives made."""
 
     def take(rest: Iterator[Step]) -> None:
-        for primitive in rest:
-            _ = primitive.execute
+        for step in rest:
+            _ = step.execute
 
-    share(list(primitives), take, min(torch.get_num_threads(), 1 + len(primitives) // _MANY))
+    share(list(steps), take, min(torch.get_num_threads(), 1 + len(steps) // _MANY))
 
 
 def _link(
@@ -232,14 +232,14 @@ class _Frame:
             for run, arguments in zip(sequence.runs, self._arguments, strict=True)
         ]
         self._weights: Sequence[torch.Tensor] = ()
-        primitives = [run.step for run in sequence.runs]
-        pairs = list(zip(primitives, self._arguments, strict=True))
-        self._working = [arguments for primitive, arguments in pairs if not primitive.is_small]
+        steps = [run.step for run in sequence.runs]
+        pairs = zip(steps, self._arguments, strict=True)
+        self._working = [arguments for step, arguments in pairs if not step.is_small]
         self._inputs = [self._puts(spots) for spots in links.inputs]
         self._ends = [self._puts(spots) for spots in links.ends.values()]
         self._between = [(offset, self._puts(spots)) for offset, spots in links.places.items()]
         self._size = links.nbytes
-        self._nbytes = links.nbytes + max(primitive.scratchpad for primitive in primitives)
+        self._nbytes = links.nbytes + max(step.scratchpad for step in steps)
         self._pointer = 0
 
     def run(
