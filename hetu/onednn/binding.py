@@ -30,7 +30,6 @@ STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
 ADDED, ADDED_SECOND = 1 << 15 | OTHER, 2 << 15 | OTHER
 DEPTHWISE = 1 << 14
 ARGUMENT_DESCRIPTOR = 255
-FIRST_OF_MANY = 1024
 ADD, MULTIPLY, LINEAR, SOFTMAX = 0x1FFF0, 0x1FFF1, 0x26, 0x30000
 IMPLEMENTATION = 8
 STRIDES, INNER_COUNT, INNER_SIZES, INNER_AXES = 14, 263, 264, 265
@@ -94,9 +93,6 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "binary_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p,
-    ),
-    "concat_primitive_desc_create": (
-        _NEW, c_void_p, c_void_p, c_int, c_int, POINTER(c_void_p), c_void_p,
     ),
     "softmax_forward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_void_p,

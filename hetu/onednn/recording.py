@@ -1,6 +1,6 @@
 """What a function would run: primitives, and functions of torch that write where they are told.
 
-While a function is recorded nothing is computed, and what is in its results means nothing.
+While they are recorded they compute nothing, and what is in their results means nothing.
 """
 
 import threading
@@ -161,7 +161,9 @@ class _Watch(TorchDispatchMode):
     ) -> torch.Tensor | None:
         """The memory for the result of a function that has been recorded."""
         tensors = _tensors(args)
-        if func not in _FUNCTIONS or not all(map(_is_usual, tensors)):
+        if func not in _FUNCTIONS or _tensors([*given.values()]):
+            return None
+        if not all(map(_is_usual, tensors)):
             return None
         function, result_of = _FUNCTIONS[func]
         result = result_of(*args, **given)
@@ -234,9 +236,12 @@ class _Slots:
         self.address = self
         self._forms = forms
         self._pointers = [0] * len(forms)
-        lists = [self.args, *(arg for arg in self.args if isinstance(arg, list))]
-        slots = [(each, i) for each in lists for i, arg in enumerate(each) if arg is _SLOT]
-        self._slots: list[tuple[Any, Any]] = [(self.given, "out"), *slots]
+        self._slots: list[tuple[Any, Any]] = [(self.given, "out")]
+        for index, arg in enumerate(self.args):
+            if isinstance(arg, list):
+                self._slots += [(arg, i) for i, each in enumerate(arg) if each is _SLOT]
+            elif arg is _SLOT:
+                self._slots.append((self.args, index))
 
     def put(self, index: int, pointer: int) -> None:
         """Say where a tensor lies, which is not kept alive here."""

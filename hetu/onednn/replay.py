@@ -106,14 +106,15 @@ def _link(
     data: int,
     results: Sequence[torch.Tensor],
 ) -> _Links | None:
-    """None where recorded runs are not all that was computed, or data lie in one place."""
+    """None where recorded runs are not all that was computed, or data lie in one place or none."""
     pointers: dict[int, int] = {}
     same: list[tuple[int, int]] = []
     for index, tensor in enumerate(inputs):
         first = pointers.setdefault(tensor.data_ptr(), index)
         if first < index:
             same.append((first, index))
-    if 0 in pointers or any(first < data for first, _ in same):
+    is_empty = 0 in pointers or any(0 in run.pointers for run in runs)
+    if is_empty or any(first < data for first, _ in same):
         return None
     of_inputs: dict[int, list[tuple[int, int]]] = defaultdict(list)
     of_runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
