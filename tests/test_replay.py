@@ -1,5 +1,6 @@
 """Nodes that run as one recorded sequence: ONNX Runtime's results in every run."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -330,3 +331,25 @@ def test_what_torch_refuses_names_the_node(call: str) -> None:
     weights = {"w": random(8, 3, 1, 1), "v": random(5, 8, 1, 1), "other": random(2, 8, 3, 4)}
     with pytest.raises(ht.errors.RunError, match=call.split()[0]):
         Pair(graph_of(nodes, ["y"], **weights)).run(random(2, 3, 6, 6))
+
+
+FORMS = {
+    "channels of images": lambda x: x[:, 1:4],
+    "pixels": lambda x: x[:, :3, 1::2, 2:8],
+    "channels side by side": lambda x: x[:, :3].contiguous(memory_format=torch.channels_last),
+    "other axes": lambda x: x[:, :3].permute(0, 1, 3, 2),
+    "one pixel": lambda x: x[:, :3, :1, :1].expand(-1, -1, 5, 5),
+    "overlapping": lambda x: x.as_strided((2, 3, 4, 4), (40, 5, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_images_in_any_order_in_memory(form: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    nodes = "a = Conv x w\ny = Conv a v"
+    pair = Pair(graph_of(nodes, ["y"], w=random(8, 3, 1, 1), v=random(4, 8, 1, 1)))
+    session = onnxruntime.InferenceSession(pair.proto.SerializeToString())
+    for seed in range(RUNS):
+        x = form(torch.from_numpy(random(2, 5, 9, 9, seed=seed)))
+        (y,) = pair.executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+        (wanted,) = session.run(None, {"x": x.contiguous().numpy()})
+        np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-4)

@@ -48,16 +48,25 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
     """An image, or a volume, whose channels lie side by side."""
     if tensor.is_contiguous(memory_format=LAYOUTS[tensor.ndim]):
         return tensor
-    if RECORDINGS.current is None or not tensor.is_contiguous():
+    if RECORDINGS.current is None or not _are_apart(tensor):
         return tensor.contiguous(memory_format=LAYOUTS[tensor.ndim])
-    return _to_channels_last(tuple(tensor.shape), torch.get_num_threads())(tensor)
+    return _to_channels_last(tuple(tensor.shape), tensor.stride(), torch.get_num_threads())(tensor)
+
+
+def _are_apart(tensor: torch.Tensor) -> bool:
+    """Whether no element lies where another one does, as the library wants it."""
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride < reach:
+            return False
+        reach = max(reach, stride * size)
+    return True
 
 
 @lru_cache(MOST)
-def _to_channels_last(shape: Ints, threads: int) -> Primitive:
+def _to_channels_last(shape: Ints, given: Ints, threads: int) -> Primitive:
     dnnl, strides = present(), channels_last_strides(shape)
-    given = strided(dnnl, shape, contiguous_strides(shape))
-    description = reorder(given, strided(dnnl, shape, strides))
+    description = reorder(strided(dnnl, shape, given), strided(dnnl, shape, strides))
     return Primitive(description, (c.SOURCE,), shape, strides)
 
 

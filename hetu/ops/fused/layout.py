@@ -26,6 +26,12 @@ def select(x: Tensor, *, axis: int, index: int) -> Tensor:
     return x.select(axis, index)
 
 
+@op("ShuffleChannels", domain=FUSED)
+def shuffle_channels(x: Tensor, *, groups: int) -> Tensor:
+    """An image with the first channels of all groups, then the second ones, and so on."""
+    return torch.channel_shuffle(x, groups)
+
+
 @op("Reorder", domain=FUSED)
 def reorder(x: Tensor, *, axis: int, sizes: Ints, order: Ints) -> Tensor:
     """The parts of `x` of the given sizes along an axis, in another order."""

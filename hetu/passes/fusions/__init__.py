@@ -55,6 +55,7 @@ from hetu.passes.fusions.pool import global_average, pool, trained_average
 from hetu.passes.fusions.recurrent import recurrent
 from hetu.passes.fusions.reorder import reordered
 from hetu.passes.fusions.select import select
+from hetu.passes.fusions.shuffle import channel_shuffle
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
 from hetu.passes.fusions.sink import sink
 
@@ -64,7 +65,7 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         gelu, silu, hard_swish, softplus, mish, clip, layer_norm, rms_norm, norm_scale, norm_bias,
         batch_norm, batch_norm_of_rows, group_norm, group_norm_affine,
         sink, channel_affine, shifted_layer_norm, attention, flattened, embeddings,
-        trained_embeddings, reordered, pad,
+        trained_embeddings, reordered, channel_shuffle, pad,
     ),
     (
         image_rows, linear, linear_bias, linear_activation, linear_plus, trained_linear,
