@@ -14,9 +14,10 @@ from hetu.onednn.common import (
     Floats,
     Ints,
     channels_last,
-    channels_last_strides,
     contiguous,
     contiguous_strides,
+    in_channels_last,
+    makes_channels_last,
     present,
     reorder,
 )
@@ -71,16 +72,17 @@ def makes_blocks(
 
 @lru_cache(MOST)
 def _to_blocks(shape: Ints, is_contiguous: bool, threads: int) -> Primitive:
-    strides = contiguous_strides(shape) if is_contiguous else channels_last_strides(shape)
-    given = strided(present(), shape, strides)
+    if is_contiguous:
+        given = strided(present(), shape, contiguous_strides(shape))
+    else:
+        given = in_channels_last(shape)
     return makes_blocks(reorder(given, in_blocks(shape)), [c.SOURCE], shape)
 
 
 @lru_cache(MOST)
 def _from_blocks(shape: Ints, threads: int) -> Primitive:
-    strides = channels_last_strides(shape)
-    description = reorder(in_blocks(shape), strided(present(), shape, strides))
-    return Primitive(description, [c.SOURCE], shape, strides)
+    description = reorder(in_blocks(shape), in_channels_last(shape))
+    return makes_channels_last(description, [c.SOURCE], shape)
 
 
 @lru_cache(MOST)

@@ -65,9 +65,8 @@ def _are_apart(tensor: torch.Tensor) -> bool:
 
 @lru_cache(MOST)
 def _to_channels_last(shape: Ints, given: Ints, threads: int) -> Primitive:
-    dnnl, strides = present(), channels_last_strides(shape)
-    description = reorder(strided(dnnl, shape, given), strided(dnnl, shape, strides))
-    return Primitive(description, (c.SOURCE,), shape, strides)
+    description = reorder(strided(present(), shape, given), in_channels_last(shape))
+    return makes_channels_last(description, (c.SOURCE,), shape)
 
 
 def reorder(given: Order, wanted: Order) -> Description:
@@ -92,6 +91,18 @@ def channels_last_strides(shape: Ints) -> Ints:
     _, channels, *sizes = shape
     steps = [channels * prod(sizes[i + 1 :]) for i in range(len(sizes))]
     return (channels * prod(sizes), 1, *steps)
+
+
+def in_channels_last(shape: Ints) -> Order:
+    """The order in memory of a tensor whose channels lie side by side."""
+    return strided(present(), shape, channels_last_strides(shape))
+
+
+def makes_channels_last(
+    description: Description, roles: Sequence[int], shape: Ints, result: int = c.RESULT
+) -> Primitive:
+    """The primitive whose result's channels lie side by side."""
+    return Primitive(description, roles, shape, channels_last_strides(shape), result)
 
 
 def contiguous_strides(shape: Ints) -> Ints:

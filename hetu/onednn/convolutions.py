@@ -12,9 +12,10 @@ from hetu.onednn.common import (
     Ints,
     after,
     channels_last,
-    channels_last_strides,
     check_shapes,
     contiguous,
+    in_channels_last,
+    makes_channels_last,
     present,
     roles,
     shape_of,
@@ -94,16 +95,16 @@ def _transposed(
 
 @lru_cache(MOST)
 def _plus(shape: Ints, is_bias: bool, activation: str, numbers: Floats, threads: int) -> Primitive:
-    order = _channels_last(shape)
+    order = in_channels_last(shape)
     other = per_channel(shape) if is_bias else order
     description = sum_of(order, other, activation, numbers)
-    return Primitive(description, [c.SOURCE, c.OTHER], shape, channels_last_strides(shape))
+    return makes_channels_last(description, [c.SOURCE, c.OTHER], shape)
 
 
 @lru_cache(MOST)
 def _activated(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    description = activated(_channels_last(shape), activation, numbers)
-    return Primitive(description, [c.SOURCE], shape, channels_last_strides(shape))
+    description = activated(in_channels_last(shape), activation, numbers)
+    return makes_channels_last(description, [c.SOURCE], shape)
 
 
 @lru_cache(MOST)
@@ -130,9 +131,9 @@ def _convolution(
     check_shapes(
         ("x", shape[1:2], (inputs,)), ("bias", bias, result[1:2]), ("summand", other, result)
     )
-    following = after(None if other is None else _channels_last(result), activation, numbers)
+    following = after(None if other is None else in_channels_last(result), activation, numbers)
     description = _describe(shape, weight, bias is not None, geometry, following)
-    return Primitive(description, roles(bias, other), result, channels_last_strides(result))
+    return makes_channels_last(description, roles(bias, other), result)
 
 
 def _describe(
@@ -144,7 +145,7 @@ def _describe(
     if extra is not None:
         end = tuple(pad - more for pad, more in zip(end, extra, strict=True))
     bias = strided(dnnl, result[1:2], (1,)) if has_bias else None
-    orders = _channels_last(shape), weight, bias, _channels_last(result)
+    orders = in_channels_last(shape), weight, bias, in_channels_last(result)
     windows = strides, tuple(d - 1 for d in dilations), begin, end
     kind, algorithm = _KINDS[extra is not None]
     given = (dnnl.engine, c.INFERENCE, algorithm, *orders, *dims(*windows))
@@ -163,7 +164,3 @@ def _result(shape: Ints, weight: Order, geometry: Geometry) -> Ints:
     else:
         sizes = [(size - 1) * step + extent - pad + more for size, extent, pad, step, more in axes]
     return (shape[0], outputs * groups, *sizes)
-
-
-def _channels_last(shape: Ints) -> Order:
-    return strided(present(), shape, channels_last_strides(shape))

@@ -18,8 +18,9 @@ from hetu.onednn.common import (
     Ints,
     algorithm_of,
     channels_last,
-    channels_last_strides,
     contiguous,
+    in_channels_last,
+    makes_channels_last,
     present,
 )
 from hetu.onednn.packing import Packed, packed
@@ -95,7 +96,7 @@ def _pair(shape: Ints, weight: Order, pair: DepthwisePair, threads: int) -> Prim
     roles = [c.SOURCE]
     for step, has_bias in zip((0, c.DEPTHWISE), pair.biased, strict=True):
         roles += [step | c.WEIGHTS, step | c.BIAS][: 1 + has_bias]
-    return Primitive(description, roles, result, channels_last_strides(result))
+    return makes_channels_last(description, roles, result)
 
 
 @lru_cache(MOST)
@@ -109,7 +110,7 @@ def _describe(shape: Ints, weight: Order, pair: DepthwisePair) -> Description:
     between = (shape[0], channels, *shape[2:])
     first, second = algorithm_of(*pair.first), algorithm_of(*pair.second)
     following = After(None, first, Depthwise(pair.stride, pair.biased[1], second))
-    orders = [strided(dnnl, s, channels_last_strides(s)) for s in (shape, between)]
+    orders = [in_channels_last(s) for s in (shape, between)]
     bias = strided(dnnl, (channels,), (1,)) if pair.biased[0] else None
     given = (
         dnnl.engine, c.INFERENCE, c.DIRECT_CONVOLUTION, orders[0], weight, bias, orders[1],

@@ -11,13 +11,14 @@ from hetu.onednn.common import (
     Ints,
     after,
     channels_last,
-    channels_last_strides,
     check_shapes,
     contiguous,
+    in_channels_last,
+    makes_channels_last,
     present,
 )
 from hetu.onednn.elementwise import per_channel
-from hetu.onednn.primitive import Description, Primitive, strided
+from hetu.onednn.primitive import Description, Primitive
 
 
 def scale_channels(
@@ -32,8 +33,7 @@ def scale_channels(
 
 @lru_cache(MOST)
 def _scale(shape: Ints, activation: str, numbers: Floats, threads: int) -> Primitive:
-    dnnl, strides, channels = present(), channels_last_strides(shape), per_channel(shape)
-    order = strided(dnnl, shape, strides)
+    dnnl, order, channels = present(), in_channels_last(shape), per_channel(shape)
     given = dnnl.engine, c.MULTIPLY, order, channels, order
     description = Description(dnnl, "binary", given, after(channels, activation, numbers))
-    return Primitive(description, [c.SOURCE, c.OTHER, c.ADDED], shape, strides)
+    return makes_channels_last(description, [c.SOURCE, c.OTHER, c.ADDED], shape)

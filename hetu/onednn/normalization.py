@@ -13,12 +13,13 @@ from hetu.onednn.common import (
     MOST,
     Ints,
     channels_last,
-    channels_last_strides,
     check_shapes,
     contiguous,
+    in_channels_last,
+    makes_channels_last,
     present,
 )
-from hetu.onednn.primitive import After, Description, Primitive, strided
+from hetu.onednn.primitive import After, Description, Primitive
 
 
 def batch_norm(
@@ -69,8 +70,7 @@ class _Pair(NamedTuple):
 
 @lru_cache(MOST)
 def _primitives(shape: Ints, epsilon: float, rectifies: bool, threads: int) -> _Pair:
-    dnnl, strides = present(), channels_last_strides(shape)
-    images = strided(dnnl, shape, strides)
+    dnnl, images = present(), in_channels_last(shape)
     flags = c.USE_SCALE | c.USE_SHIFT | (c.FUSE_RELU if rectifies else 0)
     given = (dnnl.engine, c.TRAINING, images, images, epsilon, flags)
     forward = Description(dnnl, "batch_normalization_forward", given, After())
@@ -83,7 +83,7 @@ def _primitives(shape: Ints, epsilon: float, rectifies: bool, threads: int) -> _
         c.SCALE_GRADIENT, c.SHIFT_GRADIENT, *masks,
     )  # fmt: skip
     return _Pair(
-        Primitive(forward, there, shape, strides),
-        Primitive(backward, back, shape, strides, c.SOURCE_GRADIENT),
+        makes_channels_last(forward, there, shape),
+        makes_channels_last(backward, back, shape, c.SOURCE_GRADIENT),
         -(-forward.size(c.WORKSPACE) // 4) if rectifies else 0,
     )

@@ -1,4 +1,4 @@
-"""Sequences of steps: recorded once (`recording.py`), then run with nothing in between.
+"""Sequences of steps: recorded once (`watching.py`), then run with nothing in between.
 
 A call of a primitive through its operation costs several times as much as of the primitive itself:
 shapes are looked at, a result is made, tensors are put in their places. In a recorded sequence, all
@@ -16,7 +16,8 @@ import torch
 from hetu.onednn.binding import check
 from hetu.onednn.packing import Packed
 from hetu.onednn.primitive import workspace
-from hetu.onednn.recording import Recorded, Step, recorded
+from hetu.onednn.recording import Recorded, Step
+from hetu.onednn.watching import Form, form_of, recorded
 from hetu.threads import share
 
 LARGEST = 1 << 27
@@ -31,7 +32,6 @@ _MANY = 16
 """Steps whose code is worth another thread to make it."""
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
-Form = tuple[torch.Size, tuple[int, ...]]
 Spot = tuple[int, int]
 """Where a tensor is used: a step, and the position among its tensors."""
 
@@ -133,7 +133,7 @@ def _link(
     for result in results:
         if result.data_ptr() not in latest:
             return None
-        ends.append((latest[result.data_ptr()], (result.shape, result.stride())))
+        ends.append((latest[result.data_ptr()], form_of(result)))
     last = {step: of_runs[step] for step, _ in ends}
     between = {step: spots for step, spots in of_runs.items() if step not in last}
     places, nbytes = _places(runs, between)
@@ -177,7 +177,7 @@ class _Sequence:
         self.runs = runs
         self.links = links
         self.data = data
-        self._forms = [_form(tensor) for tensor in inputs[:data]]
+        self._forms = [form_of(tensor) for tensor in inputs[:data]]
         self._threads = torch.get_num_threads()
         self._weights: Sequence[torch.Tensor] = inputs[data:]
         self._idle: list[_Frame] = []
@@ -268,8 +268,7 @@ class _Frame:
             return
         self._pointer = pointer
         for offset, puts in self._between:
-            for put, position in puts:
-                put(position, pointer + offset)
+            _put_at(pointer + offset, puts)
         for arguments in self._working:
             arguments.put_workspace(pointer + self._size)
 
@@ -280,19 +279,18 @@ class _Frame:
 def _place(tensors: Sequence[torch.Tensor], puts: Sequence[Sequence[_Put]]) -> None:
     """Say where tensors lie, each to all who use it."""
     for tensor, places in zip(tensors, puts, strict=False):
-        pointer = tensor.data_ptr()
-        for put, position in places:
-            put(position, pointer)
+        _put_at(tensor.data_ptr(), places)
 
 
-def _form(tensor: torch.Tensor) -> Form:
-    return tensor.shape, tensor.stride()
+def _put_at(pointer: int, places: Sequence[_Put]) -> None:
+    """Say where a tensor lies to all who use it."""
+    for put, position in places:
+        put(position, pointer)
 
 
 def _differs(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether one weight cannot be put in the place of the other."""
     if isinstance(one, Packed) and isinstance(other, Packed):
         return one.order is not other.order
-    return (
-        _form(one) != _form(other) or one.dtype is not other.dtype or type(one) is not type(other)
-    )
+    is_alike = one.dtype is other.dtype and type(one) is type(other)
+    return not is_alike or form_of(one) != form_of(other)

@@ -7,6 +7,7 @@ leaves weights as they are and the public operators run instead.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -149,20 +150,28 @@ def linear(
 ) -> Tensor:
     """`activation(x @ weight.T + bias, *numbers)`; the weight may be packed or split."""
     function, (name, algorithm) = ACTIVATIONS[activation]
-    is_library = _is_for_library(weight)
-    if _is_apart(activation, is_library):
+    if _is_for_library(weight):
+        return _in_library(partial(onednn.linear, x, weight, bias, None), activation, numbers)
+    if _is_slow(activation):
         return function(linear(x, weight, bias, ""), *numbers)
-    if is_library:
-        return onednn.linear(x, weight, bias, None, activation, numbers)
     if not _is_for_onednn(weight):
         return function(_product(x, weight, bias), *numbers)
     return _ONEDNN._linear_pointwise(x, weight, _dense(bias), name, numbers, algorithm)
 
 
-def _is_apart(activation: str, is_library: bool) -> bool:
-    """Whether an activation is a step of its own, after oneDNN's or its library's."""
-    if is_library and activation and activation not in onednn.ACTIVATIONS:
-        return True
+def _in_library(
+    compute: Callable[[str, Floats], Tensor], activation: str, numbers: Floats
+) -> Tensor:
+    """What the library computes with an activation, which comes after it where it has none such."""
+    is_known = not activation or activation in onednn.ACTIVATIONS
+    if is_known and not _is_slow(activation):
+        return compute(activation, numbers)
+    function, _ = ACTIVATIONS[activation]
+    return function(compute("", ()), *numbers)
+
+
+def _is_slow(activation: str) -> bool:
+    """Whether an activation is slower in oneDNN than after it."""
     return activation in _WIDE and not _IS_WIDE
 
 
@@ -300,10 +309,8 @@ def convolution(
     """
     function, (name, algorithm) = ACTIVATIONS[activation]
     if isinstance(weight, onednn.Packed):
-        if not _is_apart(activation, True):
-            return onednn.convolution(x, weight, bias, other, geometry, activation, numbers)
-        y = onednn.convolution(x, weight, bias, other, geometry, "", ())
-        return function(y, *numbers)
+        compute = partial(onednn.convolution, x, weight, bias, other, geometry)
+        return _in_library(compute, activation, numbers)
     pads, extra, strides, dilations, groups = geometry
     before, pads = _split_pads(pads)
     if weight.is_mkldnn:
@@ -335,9 +342,7 @@ def scale_channels(
     """`activation(scale * x + shift, *numbers)` with a factor and a summand of each channel."""
     function, _ = ACTIVATIONS[activation]
     if _has_channels_last(x):
-        if not _is_apart(activation, True):
-            return onednn.scale_channels(x, scale, shift, activation, numbers)
-        return function(onednn.scale_channels(x, scale, shift, "", ()), *numbers)
+        return _in_library(partial(onednn.scale_channels, x, scale, shift), activation, numbers)
     shape = (-1, *(1,) * (x.ndim - 2))
     scale, shift = scale.view(shape), shift.view(shape)
     if x.is_contiguous():  # then vectors hold one channel, and one operand may be a single number

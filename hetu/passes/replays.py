@@ -113,7 +113,7 @@ class _Walk:
     def _is_recorded(self, node: Node) -> bool:
         """Whether a node computes on what the group has made, all of it in float32."""
         if is_fused(node, "ChannelAffine"):
-            return node.inputs[0] in self._made & self._images
+            return node.inputs[0] in self._made and node.inputs[0] in self._images
         if not is_onnx(node, *_RECORDED) or self._made.isdisjoint(node.inputs):
             return False
         types = (self._facts.dtype(v) for v in node.inputs if v not in self._floats)

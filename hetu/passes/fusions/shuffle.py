@@ -2,8 +2,9 @@
 
 from hetu.ir import Node
 from hetu.passes.build import make_fused
-from hetu.passes.facts import argument, is_onnx, made_by
+from hetu.passes.facts import is_onnx, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion
+from hetu.passes.fusions.simplify import permutation
 from hetu.types import FLOAT32
 
 
@@ -22,13 +23,12 @@ def channel_shuffle(node: Node, site: Site) -> Outcome:
     groups = parts[1] if len(parts) == 5 else 0
     if not groups or parts != (image[0], groups, image[1] // groups, *image[2:]):
         return None
-    if tuple(argument(exchange, "perm") or ()) != (0, 2, 1, 3, 4):
+    if permutation(exchange, site) != (0, 2, 1, 3, 4):
         return None
     if site.facts.shape(node.outputs[0]) != image:
         return None
     covered = [split, exchange]
     if reason := site.outside_use(covered, [exchange, node]):
         return reason
-    given = {"groups": groups}
-    fresh = make_fused("ShuffleChannels", split.inputs[:1], node.outputs[0], given)
+    fresh = make_fused("ShuffleChannels", split.inputs[:1], node.outputs[0], {"groups": groups})
     return Replacement([fresh], fresh.outputs, covered)

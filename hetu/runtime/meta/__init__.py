@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from hetu.dispatch import DispatchMode
 from hetu.runtime.meta import arrange, elementwise, products, windows
 from hetu.runtime.meta.rules import META, RULES
 
 __all__ = ["META", "MetaMode", "arrange", "elementwise", "products", "windows"]
 
 
-class MetaMode(TorchDispatchMode):
+class MetaMode(DispatchMode):
     """Operators on tensors of the meta device follow the rules; all others do what they do."""
 
     def __torch_dispatch__(
@@ -27,11 +27,6 @@ class MetaMode(TorchDispatchMode):
         given = kwargs or {}
         result = rule(*args, **given) if rule and _is_meta(args, given) else None
         return func(*args, **given) if result is None else result
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """False: what keeps torch.compile out of this class would import it."""
-        return False
 
 
 def _is_meta(args: Sequence[Any], given: Mapping[str, Any]) -> bool:

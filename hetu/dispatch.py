@@ -1,0 +1,12 @@
+"""What modes that change the meaning of torch's operators have in common."""
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class DispatchMode(TorchDispatchMode):
+    """A mode whose first use does not import torch.compile."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: what keeps torch.compile out of this class would import it."""
+        return False
