@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hetu as ht
 from hetu import onednn
+from hetu.ops import scaled_attention
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
 
@@ -229,6 +230,8 @@ RECORDED = {
     "Concat": "Concat c a c ! axis=1", "Elu": "Elu c ! alpha=0.7", "HardSigmoid": "HardSigmoid c",
     "HardSwish": "HardSwish c", "LeakyRelu": "LeakyRelu c ! alpha=0.3", "Relu": "Relu c",
     "Selu": "Selu c", "Sigmoid": "Sigmoid c", "Softplus": "Softplus c", "Tanh": "Tanh c",
+    "Neg": "Neg c", "Erf": "Erf c", "Exp": "Exp c", "Sqrt": "Sqrt p", "Reciprocal": "Reciprocal p",
+    "Div": "Div c p", "Softmax": "Softmax c ! axis=-1", "Softmax of channels": "Softmax c ! axis=1",
     "two numbers": "Mul c number", "two images": "Mul c a", "the same twice": "Add c c",
 }  # fmt: skip
 
@@ -243,13 +246,15 @@ def test_functions_of_torch_between_primitives(
     nodes = f"""
     a = Conv x w
     c = MaxPool a ! kernel_shape={[*ones]}
+    s = Mul c c
+    p = Add s one
     d = {call}
     y = Conv d {"v3" if "Concat" in call else "v"}
     """
     weights = {
         "w": random(8, 3, *ones), "v": random(5, 8, *ones), "v3": random(5, 24, *ones),
         "other": random(2, 8, *sizes), "channels": random(8, *ones),
-        "number": random(1).reshape(()),
+        "number": random(1).reshape(()), "one": np.ones(1, np.float32),
     }  # fmt: skip
     used = {name: weight for name, weight in weights.items() if name in nodes.split()}
     pair = Pair(graph_of(nodes, ["y"], **used))
@@ -294,6 +299,107 @@ def test_networks(nodes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights |= {f"{name}2": random(16, seed=i) ** 2 + 0.5 for i, name in enumerate(PARAMETERS)}
     used = {name: weight for name, weight in weights.items() if name in nodes.split()}
     Pair(graph_of(nodes, ["y"], **used)).check_sequences(random(2, 3, 8, 8), monkeypatch)
+
+
+ATTENTION = {
+    "plain": "p = Softmax g ! axis=-1",
+    "masked": "m = Add g mask\np = Softmax m ! axis=-1",
+    "causal": "m = Add g triangle\np = Softmax m ! axis=-1",
+    "masked twice": "l = Add g slope\nm = Add l mask\np = Softmax m ! axis=-1",
+    "bounded": "l = Tanh g\nm = Mul l factor\np = Softmax m ! axis=-1",
+}
+NORMS = {
+    "layer": "{y} = LayerNormalization {x} scale shift",
+    "rms": """{y}2 = Mul {x} {x}
+        {y}m = ReduceMean {y}2 ! axes=[-1]
+        {y}c = Constant ! value_float=1e-5
+        {y}e = Add {y}m {y}c
+        {y}r = Sqrt {y}e
+        {y}d = Div {x} {y}r
+        {y} = Mul {y}d scale""",
+}
+HEADS, SIZE = 4, 24
+
+
+@pytest.mark.parametrize("in_library", [True, False])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("length", [5, 70])
+def test_layers_of_transformers(
+    attention: str, norm: str, length: int, in_library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a layer is one sequence: parts and other views of what it makes are in their places."""
+    monkeypatch.setattr(scaled_attention, "suits_library", lambda: in_library)
+    nodes = f"""
+    {NORMS[norm].format(y="n", x="x")}
+    h = MatMul n wide
+    b = Add h bias
+    q k v = Split b ! axis=-1
+    q4 = Reshape q apart
+    k4 = Reshape k apart
+    v4 = Reshape v apart
+    qt = Transpose q4 ! perm=[0, 2, 1, 3]
+    kt = Transpose k4 ! perm=[0, 2, 3, 1]
+    vt = Transpose v4 ! perm=[0, 2, 1, 3]
+    s = MatMul qt kt
+    g = Mul s factor
+    {ATTENTION[attention]}
+    a = MatMul p vt
+    at = Transpose a ! perm=[0, 2, 1, 3]
+    ar = Reshape at together
+    o = MatMul ar out
+    r = Add o x
+    {NORMS[norm].format(y="z", x="r")}
+    u = MatMul z up
+    t = Tanh u
+    d = MatMul t down
+    y = Add d r
+    """
+    weights = {
+        "wide": random(SIZE, 3 * SIZE) / 4, "bias": random(3 * SIZE), "out": random(SIZE, SIZE) / 4,
+        "up": random(SIZE, 2 * SIZE) / 4, "down": random(2 * SIZE, SIZE) / 4,
+        "scale": random(SIZE), "shift": random(SIZE, seed=1), "factor": random(1, seed=2),
+        "mask": random(1, 1, 1, length),
+        "slope": random(1, HEADS, length, length),
+        "triangle": np.triu(np.full((length, length), -np.inf, np.float32), 1),
+        "apart": np.int64([0, 0, HEADS, SIZE // HEADS]), "together": np.int64([0, 0, SIZE]),
+    }  # fmt: skip
+    used = {name: weight for name, weight in weights.items() if name in nodes.split()}
+    Pair(graph_of(nodes, ["y"], **used)).check_sequences(random(2, length, SIZE), monkeypatch)
+
+
+def test_parts_are_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in memory that is made for them in each run."""
+    nodes = """
+    h = MatMul x w
+    a b = Split h ! axis=-1
+    c = MatMul a v
+    d = Transpose b ! perm=[1, 0]
+    e = Slice d first last
+    y = MatMul c v
+    """
+    weights = {"w": random(6, 8), "v": random(4, 4), "first": np.int64([1]), "last": np.int64([3])}
+    pair = Pair(graph_of(nodes, ["b", "y", "e"], **weights))
+    results = [pair.run(random(5, 6, seed=seed)) for seed in range(RUNS)]
+    for seed, before in enumerate(results):
+        for one, other in zip(before, pair.run(random(5, 6, seed=seed)), strict=True):
+            np.testing.assert_array_equal(one, other)
+    pair.check(random(5, 6))
+
+
+def test_what_has_nothing_to_do_with_a_sequence_comes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = """
+    a = MatMul x w
+    p = CumSum x axis
+    q = Ceil p
+    b = MatMul a w
+    c = Add b q
+    y = MatMul c w
+    """
+    weights = {"w": random(6, 6) / 4, "axis": np.int64(1)}
+    Pair(graph_of(nodes, ["y"], **weights)).check_sequences(random(5, 6), monkeypatch)
 
 
 def test_one_weight_twice_and_then_two() -> None:

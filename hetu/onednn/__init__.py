@@ -17,12 +17,15 @@ from hetu.onednn.depthwise import (
     suits_depthwise,
 )
 from hetu.onednn.images import scale_channels
+from hetu.onednn.layer_norms import layer_norm, rms_norm
 from hetu.onednn.normalization import batch_norm, batch_norm_gradient
 from hetu.onednn.packing import Packed, holds, packed_together, unpacked, use, when_packed
 from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
+from hetu.onednn.recording import is_recording
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
 from hetu.onednn.replay import Replay
+from hetu.onednn.watching import record_attention
 from hetu.onednn.winograd import (
     pack_winograd,
     suits_winograd,
@@ -35,10 +38,10 @@ from hetu.onednn.winograd import (
 __all__ = [
     "ACTIVATIONS", "BLOCK", "LAYOUTS", "RECURRENCES", "DepthwisePair", "Geometry", "Packed",
     "Replay", "attention", "attention_gradient", "average_gradient", "batch_norm",
-    "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds",
-    "is_available", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
+    "batch_norm_gradient", "channels_last", "convolution", "from_blocks", "holds", "is_available",
+    "is_recording", "layer_norm", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
     "pack_recurrent", "pack_row", "pack_winograd", "packed_together", "plus_activation",
-    "pointwise_depthwise", "pool", "recurrent", "scale_channels",
+    "pointwise_depthwise", "pool", "record_attention", "recurrent", "rms_norm", "scale_channels",
     "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd", "unpacked", "use",
     "when_packed", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from hetu.onednn import binding as c
@@ -150,20 +151,17 @@ class _Plan:
         """The result (batch, heads, length, size), and the memory of the softmax."""
         result = torch.empty(self.result, dtype=torch.float32)
         room = torch.empty(self.scores, dtype=torch.float32)
-        begin, to = room.data_ptr(), result.data_ptr()
-        from_q, from_k, from_v = q.data_ptr(), k.data_ptr(), v.data_ptr()
-        from_mask = 0 if mask is None else mask.data_ptr()
         for step, q_at, k_at, v_at, result_at, scores_at, mask_at, added, causal in self.places:
-            scores = begin + scores_at
-            masks = () if mask is None or added else (from_mask + mask_at,)
-            step.scores.run_at(scores, from_q + q_at, from_k + k_at, *masks)
+            scores = room, scores_at
+            masks = () if mask is None or added else ((mask, mask_at),)
+            step.scores.run_at(scores, (q, q_at), (k, k_at), *masks)
             if mask is not None and added:
                 _in(room, step, scores_at).add_(mask[added])
             elif causal is not None:
                 rows, columns = causal.shape
                 _in(room, step, scores_at)[..., :rows, -columns:].add_(causal)
             step.softmax.run_at(scores, scores)
-            step.results.run_at(to + result_at, scores, from_v + v_at)
+            step.results.run_at((result, result_at), scores, (v, v_at))
         return result.transpose(1, 2), room
 
 
@@ -308,13 +306,18 @@ def _triangle(queries: int, keys: int) -> torch.Tensor:
     Queries after the last key leave nothing out, and are none of its rows.
     """
     if keys > queries:
-        return torch.full((queries, keys), -torch.inf).triu(1)
+        return _leaving_out(queries, keys)
     return _larger_triangle(1 << keys.bit_length())[:keys, :keys]
 
 
 @lru_cache
 def _larger_triangle(size: int) -> torch.Tensor:
-    return torch.full((size, size), -torch.inf).triu(1)
+    return _leaving_out(size, size)
+
+
+def _leaving_out(queries: int, keys: int) -> torch.Tensor:
+    """Minus infinity for the keys after each query; numpy makes it, so that nothing is recorded."""
+    return torch.from_numpy(np.triu(np.full((queries, keys), -np.inf, np.float32), 1))
 
 
 def product_of(

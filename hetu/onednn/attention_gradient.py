@@ -80,16 +80,14 @@ class _Plan:
         made = [torch.empty_strided(*form, dtype=torch.float32) for form in self.gradients]
         made_q, made_k, made_v = made
         memory = torch.empty(self.room, dtype=torch.float32)
-        room = memory.data_ptr()
-        of_y, of_q, of_k, of_v = (x.data_ptr() for x in (gradient, q, k, v))
-        to_q, to_k, to_v, kept = (x.data_ptr() for x in (made_q, made_k, made_v, weights))
+        room = memory, 0
         for step, y_at, q_at, k_at, v_at, weights_at, to_q_at, to_k_at, to_v_at in self.places:
-            softmax = kept + weights_at
-            step.to_v.run_at(to_v + to_v_at, softmax, of_y + y_at)
-            step.weights.run_at(room, of_y + y_at, of_v + v_at)
+            of_y, softmax = (gradient, y_at), (weights, weights_at)
+            step.to_v.run_at((made_v, to_v_at), softmax, of_y)
+            step.weights.run_at(room, of_y, (v, v_at))
             step.softmax.run_at(room, softmax, room)
-            step.to_q.run_at(to_q + to_q_at, room, of_k + k_at)
-            step.to_k.run_at(to_k + to_k_at, room, of_q + q_at)
+            step.to_q.run_at((made_q, to_q_at), room, (k, k_at))
+            step.to_k.run_at((made_k, to_k_at), room, (q, q_at))
         return made_q, made_k, made_v
 
 

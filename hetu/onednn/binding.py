@@ -25,12 +25,12 @@ SOURCE, OTHER, RESULT, WEIGHTS, BIAS, SCRATCHPAD = 1, 2, 17, 33, 41, 80
 SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
 MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 49, 50, 51, 52, 64
 SCALE_GRADIENT, SHIFT_GRADIENT = 255, 256
-USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
+USE_STATISTICS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
 STATE, CELL, LAST_STATE, LAST_CELL, STATE_WEIGHTS = 2, 3, 18, 19, 34
 ADDED, ADDED_SECOND = 1 << 15 | OTHER, 2 << 15 | OTHER
 DEPTHWISE = 1 << 14
 ARGUMENT_DESCRIPTOR = 255
-ADD, MULTIPLY, LINEAR, SOFTMAX = 0x1FFF0, 0x1FFF1, 0x26, 0x30000
+ADD, MULTIPLY, LINEAR, MEAN_OF, SOFTMAX = 0x1FFF0, 0x1FFF1, 0x26, 0x2FFF6, 0x30000
 IMPLEMENTATION = 8
 STRIDES, INNER_COUNT, INNER_SIZES, INNER_AXES = 14, 263, 264, 265
 
@@ -111,6 +111,12 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     ),
     "batch_normalization_backward_primitive_desc_create": (
         _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_float, c_uint, c_void_p, c_void_p,
+    ),
+    "layer_normalization_forward_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_float, c_uint, c_void_p,
+    ),
+    "reduction_primitive_desc_create": (
+        _NEW, c_void_p, c_int, c_void_p, c_void_p, c_float, c_float, c_void_p,
     ),
     "convolution_forward_primitive_desc_create": _WINDOWS,
     "deconvolution_forward_primitive_desc_create": _WINDOWS,

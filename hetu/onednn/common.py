@@ -110,6 +110,11 @@ def contiguous_strides(shape: Ints) -> Ints:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
+def rows_order(rows: int, length: int) -> Order:
+    """The order in memory of rows that lie one after the other."""
+    return strided(present(), (rows, length), (length, 1))
+
+
 def after(added: Order | None, activation: str, numbers: Floats) -> After:
     """What adds a tensor, if there is one, and computes an activation, if it is not empty."""
     return After(added, algorithm_of(activation, numbers))

@@ -13,7 +13,7 @@ import torch
 from hetu import pages
 from hetu.onednn import binding as c
 from hetu.onednn.binding import Dims, Library, check
-from hetu.onednn.recording import RECORDINGS
+from hetu.onednn.recording import RECORDINGS, Place
 
 Shape = Sequence[int]
 
@@ -286,17 +286,20 @@ class Primitive:
     def run(self, *tensors: torch.Tensor) -> None:
         """Compute the result into the first tensor, from the others."""
         if RECORDINGS.current is not None:
-            RECORDINGS.current.add(self, tensors)
+            RECORDINGS.current.add(self, [(tensor, 0) for tensor in tensors])
             return
         arguments = self._ready()
         arguments.put_all(tensors)
         self._run(arguments)
 
-    def run_at(self, *pointers: int) -> None:
-        """Compute the result to the first place from what lies at the others; not recorded."""
+    def run_at(self, *places: Place) -> None:
+        """Compute the result to the first place from what lies at the others."""
+        if RECORDINGS.current is not None:
+            RECORDINGS.current.add(self, places)
+            return
         arguments = self._ready()
-        for index, pointer in enumerate(pointers):
-            arguments.put(index, pointer)
+        for index, (tensor, begin) in enumerate(places):
+            arguments.put(index, tensor.data_ptr() + begin)
         self._run(arguments)
 
     def _ready(self) -> Arguments:

@@ -16,6 +16,7 @@ from hetu.onednn.common import (
     contiguous_strides,
     present,
     roles,
+    rows_order,
     shape_of,
 )
 from hetu.onednn.packing import Packed, packed
@@ -66,7 +67,7 @@ def linear(
 def _order(rows: int, shape: Ints, threads: int) -> Order:
     """The order of a weight (outputs, inputs) as (inputs, outputs)."""
     weight = any_order(present(), shape[::-1])
-    x = _rows(rows, shape[1])
+    x = rows_order(rows, shape[1])
     return _describe(x, weight, False, After()).order(c.WEIGHTS, weight.shape)
 
 
@@ -96,21 +97,21 @@ def _linear(
     check_shapes(
         ("x", shape[-1:], (depth,)), ("bias", bias, (columns,)), ("summand", other, result)
     )
-    following = after(None if other is None else _rows(rows, columns), activation, numbers)
+    following = after(None if other is None else rows_order(rows, columns), activation, numbers)
     if is_for_row or (not is_packed and rows == 1):
         order = weight if is_packed else strided(present(), *weight)
         description = _describe_row(order, bias is not None, following)
     else:
         order = weight if is_packed else strided(present(), *(part[::-1] for part in weight))
-        x = strided(present(), shape, (1, rows)) if is_turned else _rows(rows, depth)
+        x = strided(present(), shape, (1, rows)) if is_turned else rows_order(rows, depth)
         description = _describe(x, order, bias is not None, following)
     return Primitive(description, roles(bias, other), result, contiguous_strides(result))
 
 
 def _describe(x: Order, weight: Order, has_bias: bool, following: After) -> Description:
     dnnl, columns = present(), weight.shape[1]
-    bias = _rows(1, columns) if has_bias else None
-    orders = x, weight, bias, _rows(x.shape[0], columns)
+    bias = rows_order(1, columns) if has_bias else None
+    orders = x, weight, bias, rows_order(x.shape[0], columns)
     return Description(dnnl, "matmul", (dnnl.engine, *orders), following)
 
 
@@ -118,10 +119,6 @@ def _describe_row(weight: Order, has_bias: bool, following: After) -> Descriptio
     """The product of one row with a weight (outputs, inputs)."""
     dnnl, (columns, depth) = present(), weight.shape
     bias = strided(dnnl, (columns,), (1,)) if has_bias else None
-    orders = _rows(1, depth), weight, bias, _rows(1, columns)
+    orders = rows_order(1, depth), weight, bias, rows_order(1, columns)
     given = (dnnl.engine, c.INFERENCE, *orders)
     return Description(dnnl, "inner_product_forward", given, following)
-
-
-def _rows(rows: int, length: int) -> Order:
-    return strided(present(), (rows, length), (length, 1))

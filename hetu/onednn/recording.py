@@ -6,6 +6,17 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+Form = tuple[torch.Size, tuple[int, ...]]
+"""The shape and the strides of a tensor."""
+
+Place = tuple[torch.Tensor, int]
+"""So many bytes from where a tensor begins."""
+
+
+def form_of(tensor: torch.Tensor) -> Form:
+    """That of a tensor."""
+    return tensor.shape, tensor.stride()
+
 
 class Places(Protocol):
     """Where the tensors of a step lie, its result first; it is executed at their `address`."""
@@ -41,26 +52,53 @@ class Step(Protocol):
         ...
 
 
+class Span(NamedTuple):
+    """Where a tensor begins: in a buffer that the recording made, or (None) at an address."""
+
+    buffer: int | None
+    begin: int
+
+
 class Recorded(NamedTuple):
-    """A run of a step: the shape and strides of its result, and where the tensors lay."""
+    """A run of a step, and where its tensors lie, the one that it writes first."""
 
     step: Step
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    pointers: tuple[int, ...]
+    spans: tuple[Span, ...]
 
 
 class Recording:
-    """What a thread would run. It `is_whole` where nothing else would compute."""
+    """What a thread would run. It `is_whole` where nothing else would compute.
+
+    `buffers` are the forms of the tensors whose memory was made for results, and `others` are
+    tensors that were read and are not in there, by their addresses.
+    """
 
     def __init__(self) -> None:
         self.runs: list[Recorded] = []
+        self.buffers: list[Form] = []
+        self.others: dict[int, torch.Tensor] = {}
         self.is_whole = True
+        self._latest: dict[int, int] = {}  # memory is used again: the last buffer that lay there
 
-    def add(self, step: Step, tensors: Sequence[torch.Tensor]) -> None:
-        """Take note of a run that makes the first of the tensors of the others."""
-        result, pointers = tensors[0], tuple(tensor.data_ptr() for tensor in tensors)
-        self.runs.append(Recorded(step, tuple(result.shape), result.stride(), pointers))
+    def made(self, tensor: torch.Tensor) -> None:
+        """Take note of new memory, which is of float32 and dense."""
+        self._latest[tensor.data_ptr()] = len(self.buffers)
+        self.buffers.append(form_of(tensor))
+
+    def add(self, step: Step, places: Sequence[Place]) -> None:
+        """Take note of a run that writes to the first of some places, and reads from the others."""
+        self.runs.append(Recorded(step, tuple(self._span(*place) for place in places)))
+
+    def span(self, tensor: torch.Tensor) -> Span:
+        """Where a tensor begins."""
+        return self._span(tensor, 0)
+
+    def _span(self, tensor: torch.Tensor, offset: int) -> Span:
+        base, begin = tensor.untyped_storage().data_ptr(), tensor.data_ptr() + offset
+        if base and base in self._latest:
+            return Span(self._latest[base], begin - base)
+        self.others[begin] = tensor
+        return Span(None, begin)
 
 
 class _Recordings(threading.local):
@@ -68,3 +106,8 @@ class _Recordings(threading.local):
 
 
 RECORDINGS = _Recordings()
+
+
+def is_recording() -> bool:
+    """Whether this thread records what it would run."""
+    return RECORDINGS.current is not None

@@ -10,14 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from math import prod
 from operator import is_
+from typing import NamedTuple
 
 import torch
 
 from hetu.onednn.binding import check
 from hetu.onednn.packing import Packed
 from hetu.onednn.primitive import workspace
-from hetu.onednn.recording import Recorded, Step
-from hetu.onednn.watching import Form, form_of, recorded
+from hetu.onednn.recording import Form, Recorded, Recording, Step, form_of
+from hetu.onednn.watching import recorded
 from hetu.threads import share
 
 LARGEST = 1 << 27
@@ -32,12 +33,18 @@ _MANY = 16
 """Steps whose code is worth another thread to make it."""
 
 Function = Callable[..., tuple[torch.Tensor, ...]]
-Spot = tuple[int, int]
-"""Where a tensor is used: a step, and the position among its tensors."""
 
-Spots = Mapping[int, Sequence[Spot]]
-_Put = tuple[Callable[[int, int], None], int]
-"""What says where a tensor lies that is used at a spot, and its position there."""
+
+class Spot(NamedTuple):
+    """Where a tensor is used: a step, the position among its tensors, and from which byte on."""
+
+    step: int
+    position: int
+    begin: int
+
+
+_Put = tuple[Callable[[int, int], None], int, int]
+"""What says where a tensor lies that is used at a spot, its position there, and the byte."""
 
 
 class Replay:
@@ -64,7 +71,7 @@ class Replay:
         self._records += 1
         with recorded() as recording:
             results = self._function(*inputs)
-        links = _link(recording.runs, inputs, self._data, results) if recording.is_whole else None
+        links = _link(recording, inputs, self._data, results) if recording.is_whole else None
         if links is None or links.nbytes > LARGEST:
             self._records = _MOST_RECORDS
             return None
@@ -77,17 +84,18 @@ class _Links:
     """What the tensors of recorded runs have to do with each other.
 
     `inputs` are the spots of each input, `same` the inputs that lie where another one before them
-    does; `places` are the spots of what lies between, by where it is to lie in memory of `nbytes`;
-    `ends` are those of what the results lie in, by the run that makes it, and `results` are the
-    runs and the forms of the results in there.
+    does, and `constants` are further tensors with their spots. `places` are the spots of what lies
+    between, by where it is to lie in memory of `nbytes`; `ends` are the forms and the spots of the
+    memory that results lie in, and `results` are which of these, the byte and the form.
     """
 
     inputs: Sequence[Sequence[Spot]]
     same: Sequence[tuple[int, int]]
-    places: Spots
+    constants: Sequence[tuple[torch.Tensor, Spot]]
+    places: Mapping[int, Sequence[Spot]]
     nbytes: int
-    ends: Spots
-    results: Sequence[tuple[int, Form]]
+    ends: Sequence[tuple[Form, Sequence[Spot]]]
+    results: Sequence[tuple[int, int, Form]]
 
 
 def _make(steps: Collection[Step]) -> None:
@@ -101,65 +109,86 @@ def _make(steps: Collection[Step]) -> None:
 
 
 def _link(
-    runs: Sequence[Recorded],
+    recording: Recording,
     inputs: Sequence[torch.Tensor],
     data: int,
     results: Sequence[torch.Tensor],
 ) -> _Links | None:
-    """None where recorded runs are not all that was computed, or data lie in one place or none."""
-    pointers: dict[int, int] = {}
+    """None where results are not made by the runs, or data lie nowhere or where a weight does."""
+    extents = [_extent(tensor) for tensor in inputs]
+    firsts: dict[int, int] = {}
     same: list[tuple[int, int]] = []
-    for index, tensor in enumerate(inputs):
-        first = pointers.setdefault(tensor.data_ptr(), index)
+    for index, (begin, _) in enumerate(extents):
+        first = firsts.setdefault(begin, index)
         if first < index:
             same.append((first, index))
-    is_empty = 0 in pointers or any(0 in run.pointers for run in runs)
-    if is_empty or any(first < data for first, _ in same):
+    if 0 in firsts or any(first < data <= index for first, index in same):
         return None
-    of_inputs: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    of_runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    latest: dict[int, int] = {}  # memory is used again: the run that wrote to it last
-    for step, run in enumerate(runs):
-        for position, pointer in enumerate(run.pointers[1:], 1):
-            if pointer in latest:
-                of_runs[latest[pointer]].append((step, position))
-            elif pointer in pointers:
-                of_inputs[pointers[pointer]].append((step, position))
-            else:
+    of_inputs: dict[int, list[Spot]] = defaultdict(list)
+    of_buffers: dict[int, list[Spot]] = defaultdict(list)
+    constants: list[tuple[torch.Tensor, Spot]] = []
+    for step, run in enumerate(recording.runs):
+        for position, (buffer, begin) in enumerate(run.spans):
+            if buffer is not None:
+                of_buffers[buffer].append(Spot(step, position, begin))
+            elif not begin or not position:  # nothing is read, or an input would be written to
                 return None
-        of_runs[step].append((step, 0))
-        latest[run.pointers[0]] = step
-    ends: list[tuple[int, Form]] = []
+            elif (index := _input_at(begin, firsts, extents)) is not None:
+                of_inputs[index].append(Spot(step, position, begin - extents[index][0]))
+            else:
+                constants.append((recording.others[begin], Spot(step, position, 0)))
+    ends: dict[int, int] = {}
+    found: list[tuple[int, int, Form]] = []
     for result in results:
-        if result.data_ptr() not in latest:
+        buffer, begin = recording.span(result)
+        if buffer is None or buffer not in of_buffers:
             return None
-        ends.append((latest[result.data_ptr()], form_of(result)))
-    last = {step: of_runs[step] for step, _ in ends}
-    between = {step: spots for step, spots in of_runs.items() if step not in last}
-    places, nbytes = _places(runs, between)
-    offsets: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for step, spots in between.items():
-        offsets[places[step]] += spots
+        found.append((ends.setdefault(buffer, len(ends)), begin, form_of(result)))
+    forms = recording.buffers
+    between = {buffer: spots for buffer, spots in of_buffers.items() if buffer not in ends}
+    places, nbytes = _places(forms, between)
+    offsets: dict[int, list[Spot]] = defaultdict(list)
+    for buffer, spots in between.items():
+        offsets[places[buffer]] += spots
     used = [of_inputs[index] for index in range(len(inputs))]
-    return _Links(used, same, offsets, nbytes, last, ends)
+    last = [(forms[buffer], of_buffers[buffer]) for buffer in ends]
+    return _Links(used, same, constants, offsets, nbytes, last, found)
 
 
-def _places(runs: Sequence[Recorded], between: Spots) -> tuple[dict[int, int], int]:
-    """Where what each run makes lies in memory that is used again, and how much there is of it."""
+def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """Where a tensor begins and ends."""
+    begin = tensor.data_ptr()
+    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return begin, begin + (last + 1) * tensor.element_size()
+
+
+def _input_at(
+    pointer: int, firsts: Mapping[int, int], extents: Sequence[tuple[int, int]]
+) -> int | None:
+    """The input that begins at an address, or else the first that the address is in."""
+    if pointer in firsts:
+        return firsts[pointer]
+    holders = (i for i, (begin, end) in enumerate(extents) if begin <= pointer < end)
+    return next(holders, None)
+
+
+def _places(
+    forms: Sequence[Form], between: Mapping[int, Sequence[Spot]]
+) -> tuple[dict[int, int], int]:
+    """Where each buffer lies in memory that is used again, and how much there is of it."""
     places: dict[int, int] = {}
     alive: list[tuple[int, int, int]] = []  # beginning, end, last step
     total = 0
-    for step in sorted(between):
-        size = -(-4 * prod(runs[step].shape) // _LINE) * _LINE
-        alive = sorted(block for block in alive if block[2] >= step)
+    for buffer, spots in sorted(between.items(), key=lambda item: item[1][0].step):
+        size = -(-4 * prod(forms[buffer][0]) // _LINE) * _LINE
+        alive = sorted(block for block in alive if block[2] >= spots[0].step)
         start = 0
         for begin, end, _ in alive:
             if start + size <= begin:
                 break
             start = max(start, end)
-        last = max(other for other, _ in between[step])
-        alive.append((start, start + size, last))
-        places[step] = start
+        alive.append((start, start + size, spots[-1].step))
+        places[buffer] = start
         total = max(total, start + size)
     return places, total
 
@@ -178,14 +207,15 @@ class _Sequence:
         self.links = links
         self.data = data
         self._forms = [form_of(tensor) for tensor in inputs[:data]]
+        self._same_data = [pair for pair in links.same if pair[1] < data]
+        self._same_weights = [pair for pair in links.same if pair[0] >= data]
         self._threads = torch.get_num_threads()
         self._weights: Sequence[torch.Tensor] = inputs[data:]
         self._idle: list[_Frame] = []
-        self._ends = [(runs[step].shape, runs[step].strides) for step in links.ends]
-        places = {step: place for place, step in enumerate(links.ends)}
+        self._ends = [form for form, _ in links.ends]
         self._results = [
-            (places[step], None if form == (runs[step].shape, runs[step].strides) else form)
-            for step, form in links.results
+            (end, None if not begin and form == self._ends[end] else (*form, begin // 4))
+            for end, begin, form in links.results
         ]
 
     def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...] | None:
@@ -198,10 +228,13 @@ class _Sequence:
                 return None
             if tensor.dtype is not torch.float32:
                 return None
+        for one, other in self._same_data:
+            if data[one].data_ptr() != data[other].data_ptr():
+                return None
         if not all(map(is_, weights, self._weights)):
             if any(map(_differs, weights, self._weights)):
                 return None
-            if any(inputs[one] is not inputs[other] for one, other in self.links.same):
+            if any(inputs[one] is not inputs[other] for one, other in self._same_weights):
                 return None
             self._weights = weights
         try:
@@ -237,11 +270,13 @@ class _Frame:
         pairs = zip(steps, self._arguments, strict=True)
         self._working = [arguments for step, arguments in pairs if not step.is_small]
         self._inputs = [self._puts(spots) for spots in links.inputs]
-        self._ends = [self._puts(spots) for spots in links.ends.values()]
+        self._ends = [self._puts(spots) for _, spots in links.ends]
         self._between = [(offset, self._puts(spots)) for offset, spots in links.places.items()]
         self._size = links.nbytes
         self._nbytes = links.nbytes + max(step.scratchpad for step in steps)
         self._pointer = 0
+        for tensor, spot in links.constants:
+            _put_at(tensor.data_ptr(), self._puts([spot]))
 
     def run(
         self,
@@ -273,7 +308,7 @@ class _Frame:
             arguments.put_workspace(pointer + self._size)
 
     def _puts(self, spots: Iterable[Spot]) -> Sequence[_Put]:
-        return [(self._arguments[step].put, position) for step, position in spots]
+        return [(self._arguments[spot.step].put, spot.position, spot.begin) for spot in spots]
 
 
 def _place(tensors: Sequence[torch.Tensor], puts: Sequence[Sequence[_Put]]) -> None:
@@ -284,8 +319,8 @@ def _place(tensors: Sequence[torch.Tensor], puts: Sequence[Sequence[_Put]]) -> N
 
 def _put_at(pointer: int, places: Sequence[_Put]) -> None:
     """Say where a tensor lies to all who use it."""
-    for put, position in places:
-        put(position, pointer)
+    for put, position, begin in places:
+        put(position, pointer + begin)
 
 
 def _differs(one: torch.Tensor, other: torch.Tensor) -> bool:

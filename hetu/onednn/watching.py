@@ -9,20 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from hetu import pages
 from hetu.dispatch import DispatchMode
 from hetu.onednn.common import LAYOUTS, Ints
-from hetu.onednn.recording import RECORDINGS, Recording
+from hetu.onednn.recording import RECORDINGS, Form, Recording, form_of
 
 aten = torch.ops.aten
-Form = tuple[torch.Size, Ints]
-"""The shape and the strides of a tensor."""
-
-
-def form_of(tensor: torch.Tensor) -> Form:
-    """That of a tensor."""
-    return tensor.shape, tensor.stride()
 
 
 @contextmanager
@@ -60,14 +54,47 @@ def _end_to_end(tensors: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor 
     return torch.empty(shape, memory_format=order if has_order else torch.contiguous_format)
 
 
+def _copied(
+    x: torch.Tensor, *, memory_format: torch.memory_format = torch.preserve_format
+) -> torch.Tensor:
+    """The memory for a copy of a tensor."""
+    return torch.empty_like(x, memory_format=memory_format)
+
+
+def _copy(x: torch.Tensor, *, out: torch.Tensor, **_: Any) -> None:
+    out.copy_(x)
+
+
+def _itself(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return x
+
+
+def _in_one_piece(x: torch.Tensor, *_: Any) -> torch.Tensor:
+    """The memory for a result of the shape of `x`, whose last axis is innermost."""
+    return torch.empty(x.shape)
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor | None:
+    """The memory for the product of two matrices, or of as many pairs of them."""
+    if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2]:
+        return None
+    return torch.empty(*a.shape[:-1], b.shape[-1])
+
+
 _OF_ONE = (
-    "celu", "clamp", "clamp_min", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "mish", "relu", "sigmoid", "silu", "softplus", "tanh",
+    "celu", "clamp", "clamp_min", "elu", "erf", "exp", "gelu", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "mish", "neg", "reciprocal", "relu", "sigmoid", "silu", "softplus",
+    "sqrt", "tanh",
 )  # fmt: skip
-_OF_TWO = "add", "mul", "sub"
+_OF_TWO = "add", "div", "mul", "sub"
 
 _FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., torch.Tensor | None]]] = {
     aten.cat.default: (aten.cat.out, _end_to_end),
+    aten.clone.default: (_copy, _copied),
+    aten.add_.Tensor: (aten.add.out, _itself),
+    aten.bmm.default: (aten.bmm.out, _product),
+    aten.mm.default: (aten.mm.out, _product),
+    aten._softmax.default: (aten._softmax.out, _in_one_piece),
     **{getattr(aten, n).default: (getattr(aten, n).out, _same_everywhere) for n in _OF_ONE},
     **{getattr(aten, n).Tensor: (getattr(aten, n).out, _same_everywhere) for n in _OF_TWO},
 }
@@ -77,6 +104,30 @@ The latter makes none where torch is to say what is wrong.
 """
 
 _MAKERS = frozenset({aten.empty.memory_format, aten.empty_strided.default})
+
+
+def record_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    options: Mapping[str, Any],
+) -> torch.Tensor:
+    """Record torch's attention of (batch, heads, length, size).
+
+    Its result lies in memory as torch's kernel makes it: (batch, length, heads, size).
+    """
+    (batch, heads, length, _), size = q.shape, v.shape[3]
+    result = torch.empty(batch, length, heads, size, dtype=torch.float32).transpose(1, 2)
+    tensors = [result, *_tensors([q, k, v, mask])]
+    assert RECORDINGS.current is not None
+    call = _Call(_attend, (q, k, v, mask), options, result)
+    RECORDINGS.current.add(call, [(tensor, 0) for tensor in tensors])
+    return result
+
+
+def _attend(*tensors: Any, out: torch.Tensor, **options: Any) -> None:
+    out.copy_(F.scaled_dot_product_attention(*tensors, **options))
 
 
 class _Watch(DispatchMode):
@@ -90,8 +141,12 @@ class _Watch(DispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         given = kwargs or {}
-        if func.is_view or func in _MAKERS:
+        if func.is_view or func is aten._unsafe_view.default:
             return func(*args, **given)
+        if func in _MAKERS:
+            made = func(*args, **given)
+            self._recording.made(made)
+            return made
         result = self._recorded(func, args, given)
         if result is None:
             self._recording.is_whole = False
@@ -110,7 +165,10 @@ class _Watch(DispatchMode):
         function, result_of = _FUNCTIONS[func]
         result = result_of(*args, **given)
         if result is not None:
-            self._recording.add(_Call(function, args, given, result), [result, *tensors])
+            if result_of is not _itself:
+                self._recording.made(result)
+            places = [(tensor, 0) for tensor in (result, *tensors)]
+            self._recording.add(_Call(function, args, given, result), places)
         return result
 
 

@@ -238,6 +238,7 @@ def suits_attention(*tensors: Tensor) -> bool:
 
 
 attention = onednn.attention
+is_recording, record_attention = onednn.is_recording, onednn.record_attention
 attention_gradient = onednn.attention_gradient
 Geometry = onednn.Geometry
 
@@ -348,6 +349,25 @@ def scale_channels(
     if x.is_contiguous():  # then vectors hold one channel, and one operand may be a single number
         return function((x * scale).add_(shift), *numbers)
     return function(shift.addcmul(x, scale), *numbers)
+
+
+def layer_norm(x: Tensor, scale: Tensor, b: Tensor | None, epsilon: float) -> Tensor:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + b` over the last axis."""
+    if _is_for_library_norms(x):
+        return onednn.layer_norm(x, scale, b, epsilon)
+    return F.layer_norm(x, x.shape[-1:], scale, b, epsilon)
+
+
+def rms_norm(x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+    """`x / sqrt(mean(x * x) + epsilon) * scale` over the last axis."""
+    if _is_for_library_norms(x):
+        return onednn.rms_norm(x, scale, epsilon)
+    return F.rms_norm(x, x.shape[-1:], scale, epsilon)
+
+
+def _is_for_library_norms(x: Tensor) -> bool:
+    """Whether the library computes on rows."""
+    return onednn.is_available() and is_packable(x) and not torch.compiler.is_compiling()
 
 
 def _has_channels_last(x: Tensor) -> bool:

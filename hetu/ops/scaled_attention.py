@@ -30,19 +30,23 @@ def scaled_attention(
     of queries that see no key are 0, if it may have (`has_empty`) such, or None says that this is
     not known. It is differentiable once.
     """
-    if not has_empty and _suits_library():
+    if not has_empty and suits_library():
         y = _by_library(q, k, v, mask, is_causal, scale, has_empty is None)
         if y is not None:
             return y
     is_grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, mask, is_causal=is_causal, scale=scale, enable_gqa=is_grouped
-    )
+    options = {"is_causal": is_causal, "scale": scale, "enable_gqa": is_grouped}
+    if native.is_recording():
+        return native.record_attention(q, k, v, mask, options)
+    return F.scaled_dot_product_attention(q, k, v, mask, **options)
 
 
 @lru_cache(1)
-def _suits_library() -> bool:
-    """Whether oneDNN is faster: torch's kernel uses MKL, which is made for Intel's processors."""
+def suits_library() -> bool:
+    """Whether oneDNN is faster: torch's kernel uses MKL, which is made for Intel's processors.
+
+    It is measured once.
+    """
     x = torch.full((1, 4, 128, 64), 0.5)
     if not (native.has_wide_products() and native.suits_attention(x)):
         return False

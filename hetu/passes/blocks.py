@@ -63,7 +63,8 @@ class _Walk:
             return self._keep(node, node.inputs[:1])
         if self._joins_blocks(node):
             return self._keep(node, node.inputs)
-        return [*self.images(dependencies(node)), self.values.node(node)]
+        made = self.images(dependencies(node))
+        return [*made, self._facts.follow(node, self.values.node(node))]
 
     def images(self, values: Sequence[Value]) -> list[Node]:
         """What makes images of values that are there in blocks alone."""

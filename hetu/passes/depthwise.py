@@ -39,7 +39,7 @@ def depthwise(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
         return _joined(nodes[0], nodes[1], values, facts)
 
     notes = [Note("depthwise", describe(second)) for second, _ in groups]
-    return prune(replace_groups(graph, groups, join)), notes
+    return prune(replace_groups(graph, groups, join, facts)), notes
 
 
 def _producer(node: Node) -> Node | None:
@@ -122,8 +122,5 @@ def _joined(second: Node, first: Node, values: Substitution, facts: Facts) -> li
     x, biases = first.inputs[0], [values.optional(_bias(node)) for node in (first, second)]
     inputs = [values.optional(x), packed[0], biases[0], packed[1], biases[1]]
     fresh = make_fused("PointwiseDepthwise", inputs, second.outputs[0], settings)
-    for old, new in zip(second.outputs, fresh.outputs, strict=True):
-        if old is not None and new is not None:
-            values[old] = new
-            facts.carry(old, new)
+    values[output_of(second)] = output_of(facts.follow(second, fresh))
     return [packing, fresh]

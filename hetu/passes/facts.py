@@ -81,6 +81,13 @@ class Facts:
         if old in self._types:
             self._types[new] = self._types[old]
 
+    def follow(self, old: Node, new: Node) -> Node:
+        """Let what is known of a node's results hold for those of `new`, which is returned."""
+        for before, after in zip(old.outputs, new.outputs, strict=True):
+            if before is not None and after is not None:
+                self.carry(before, after)
+        return new
+
 
 def constant_array(value: Value | None) -> np.ndarray | None:
     """The array of a constant, None for other values."""

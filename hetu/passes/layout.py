@@ -49,7 +49,4 @@ def _ordered(node: Node, values: Substitution, facts: Facts) -> Sequence[Node]:
     ordered = make_fused("ChannelsLast", [x], x)
     inputs = (output_of(ordered), *weights)
     fresh = values.copy(node, inputs, node.attributes)
-    for old, new in zip(node.outputs, fresh.outputs, strict=True):
-        if old is not None and new is not None:
-            facts.carry(old, new)
-    return ordered, fresh
+    return ordered, facts.follow(node, fresh)

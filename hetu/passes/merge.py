@@ -26,7 +26,7 @@ def merge(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     joined = [nodes for nodes in groups.values() if len(nodes) > 1]
     if not joined or not facts.is_inference:
         return graph, []
-    merged = replace_groups(graph, joined, partial(_joined, facts=facts))
+    merged = replace_groups(graph, joined, partial(_joined, facts=facts), facts)
     return prune(merged), [Note("merge", describe(nodes[0])) for nodes in joined]
 
 

@@ -37,7 +37,7 @@ def parts(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
         return graph, []
     join = partial(_split, spans=spans, facts=facts)
     notes = [Note("parts", describe(nodes[0])) for nodes in apart]
-    return replace_groups(graph, apart, join), notes
+    return replace_groups(graph, apart, join, facts), notes
 
 
 def _taken(node: Node, facts: Facts) -> tuple[Value | None, Span | None]:

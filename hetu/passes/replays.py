@@ -1,39 +1,45 @@
 """Puts nodes that oneDNN's library computes one after the other, and some others, into one."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
+from hetu.ops.scaled_attention import suits_library
 from hetu.passes.build import make_with
-from hetu.passes.facts import Facts, is_fused, is_onnx
+from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
 from hetu.passes.groups import replace_groups
 from hetu.types import FLOAT32, TensorType
 
 _COMPUTED = (
     "Conv", "ConvTranspose", "Winograd", "PlusActivation", "PointwiseDepthwise", "Linear",
-    "LinearPlus", "Pool", "ToBlocks", "FromBlocks", "ImageRows",
+    "LinearPlus", "Pool", "ToBlocks", "FromBlocks", "ImageRows", "LayerNorm", "RMSNorm",
 )  # fmt: skip
 
 _RECORDED = (
-    "Add", "Celu", "Concat", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Mul",
-    "Relu", "Selu", "Sigmoid", "Softplus", "Sub", "Tanh",
+    "Add", "Celu", "Concat", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish",
+    "LeakyRelu", "MatMul", "Mish", "Mul", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Softmax",
+    "Softplus", "Sqrt", "Sub", "Tanh",
 )  # fmt: skip
 """Operators that functions of torch compute on float32, which are recorded between the others."""
 
 _OF_IMAGES = "Conv", "ConvTranspose", "FromBlocks", "PointwiseDepthwise", "Pool"
 
-_VIEWS = "Reshape", "Flatten", "Squeeze", "Unsqueeze"
+_VIEWS = (
+    "Expand", "Flatten", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+)  # fmt: skip
 
 _IN_PLACE = ("ToBlocks", "ImageRows")
 """What is computed by the library, but where the result may be the input in another form."""
 
 
-def makes_results(graph: Graph) -> bool:
+def makes_results(graph: Graph, facts: Facts) -> bool:
     """Whether all results of a graph are made by the library: each in memory of its own."""
     makers = [value and value.node for value in graph.outputs]
     return all(
-        node is not None and _is_computed(node) and node.op_type not in _IN_PLACE for node in makers
+        node is not None and _is_computed(node, facts) and node.op_type not in _IN_PLACE
+        for node in makers
     )
 
 
@@ -44,9 +50,13 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
     """
     if not facts.is_inference or not facts.has_library:
         return graph, []
-    groups = [nodes for nodes in _neighbours(graph.nodes, facts) if len(nodes) > 1]
+    walk = _Walk(facts)
+    for node in graph.nodes:
+        walk.take(node)
+    groups = [nodes for nodes in walk.trimmed() if len(nodes) > 1]
     if not groups:
         return graph, []
+    graph = replace(graph, nodes=tuple(walk.nodes))
     users = _users(graph)
 
     def join(nodes: Sequence[Node], values: Substitution) -> Sequence[Node]:
@@ -65,33 +75,22 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
         return [fresh]
 
     notes = [Note("replay", describe(nodes[0])) for nodes in groups]
-    return replace_groups(graph, groups, join), notes
-
-
-def _neighbours(nodes: Sequence[Node], facts: Facts) -> list[list[Node]]:
-    """Nodes in a row that the library computes, with what else can be recorded of their results.
-
-    Another shape of anything else would be a result that nothing recorded makes.
-    """
-    walk = _Walk(facts)
-    for node in nodes:
-        walk.take(node)
-    for group in walk.groups:
-        while not _is_computed(group[-1]):  # it is between nothing
-            group.pop()
-    return walk.groups
+    return replace_groups(graph, groups, join, facts), notes
 
 
 class _Walk:
     """Puts nodes into groups: what is in the last of these grows while nodes can be recorded.
 
-    `_made` is what it has made so far, `_floats` what all have made, and `_images` what of that is
+    What has nothing to do with a group comes before it. `nodes` are all in that order; `_made` is
+    what the last group has made so far, `_floats` what all have made, and `_images` what of that is
     images or volumes.
     """
 
     def __init__(self, facts: Facts) -> None:
-        self.groups: list[list[Node]] = []
+        self.nodes: list[Node] = []
+        self._groups: list[list[Node]] = []
         self._facts = facts
+        self._first = 0
         self._made: set[Value | None] = set()
         self._floats: set[Value | None] = set()
         self._images: set[Value | None] = set()
@@ -99,12 +98,30 @@ class _Walk:
     def take(self, node: Node) -> None:
         """Put the next node where it belongs."""
         is_view = _is_view(node, self._facts) and node.inputs[0] in self._made
-        if not is_view and not _is_computed(node) and not self._is_recorded(node):
+        if is_view or _is_computed(node, self._facts) or self._is_recorded(node):
+            self._join(node, is_view)
+        elif self._made.isdisjoint(dependencies(node)):
+            self.nodes.insert(self._first, node)
+            self._first += 1
+        else:
             self._made.clear()
-            return
+            self.nodes.append(node)
+            self._first = len(self.nodes)
+
+    def trimmed(self) -> list[list[Node]]:
+        """The groups, without what ends them and is between nothing that the library computes."""
+        for group in self._groups:
+            while not _is_computed(group[-1], self._facts):
+                group.pop()
+        return self._groups
+
+    def _join(self, node: Node, is_view: bool) -> None:
+        """Put a node into the last group, or into a new one."""
         if not self._made:
-            self.groups.append([])
-        self.groups[-1].append(node)
+            self._groups.append([])
+            self._first = len(self.nodes)
+        self.nodes.append(node)
+        self._groups[-1].append(node)
         self._made.update(node.outputs)
         self._floats.update(node.outputs)
         if node.op_type in _OF_IMAGES or (not is_view and node.inputs[0] in self._images):
@@ -129,22 +146,39 @@ def _users(graph: Graph) -> dict[Value, set[Node | None]]:
     return users
 
 
-def _is_computed(node: Node) -> bool:
-    """Whether the library computes a node."""
+def _is_computed(node: Node, facts: Facts) -> bool:
+    """Whether the library computes a node, or what is as fast."""
+    if is_fused(node, "Attention"):
+        return _is_attention(node, facts)
     return node.domain == FUSED and node.op_type in _COMPUTED
 
 
+def _is_attention(node: Node, facts: Facts) -> bool:
+    """Whether attention is one that the library computes, or torch in one step."""
+    given = [value for value in node.inputs if value is not None]
+    if any(facts.dtype(value) is not FLOAT32 for value in given):
+        return False
+    q, v = facts.shape(given[0]), facts.shape(given[2])
+    if q is None or v is None or len(q) not in (3, 4) or q[-1] != v[-1]:
+        return False
+    suits_library()  # which is measured at its first call, and is so before anything is recorded
+    return True
+
+
 def _is_view(node: Node, facts: Facts) -> bool:
-    """Whether a node only sees another shape in an image of one pixel, or in a sequence."""
+    """Whether a node only sees the same numbers in another shape, or some of them."""
+    if is_fused(node, "Select"):
+        return True
     if not is_onnx(node, *_VIEWS):
         return False
-    shape, result = facts.shape(node.inputs[0]), facts.shape(node.outputs[0])
-    arguments = node.inputs[1:]
-    if shape is None or len(shape) < 3 or not all(v is None or v.constant for v in arguments):
+    if not all(value is None or value.constant for value in node.inputs[1:]):
         return False
-    if node.op_type == "Unsqueeze":  # a sequence becomes an image
-        return result is not None
-    return set(shape[2:]) == {1} and result == shape[:2]
+    return node.op_type != "Slice" or not _goes_backwards(node)
+
+
+def _goes_backwards(node: Node) -> bool:
+    steps = argument(node, "steps")
+    return steps is not None and min(steps) < 0
 
 
 def _is_argument(value: Value, nodes: Sequence[Node]) -> bool:

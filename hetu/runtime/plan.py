@@ -103,7 +103,7 @@ class Planner:
         positions = self.store.positions
         self.store.keep(positions[v] for v in captures(hoisted.graph) if v in positions)
         graph = watch(hoisted.graph)
-        is_made = facts.has_library and is_inference and makes_results(graph)
+        is_made = facts.has_library and is_inference and makes_results(graph, facts)
         if self.optimize and instrument is None:
             graph, found = replays(graph, facts, set(hoisted.values))
             notes += found

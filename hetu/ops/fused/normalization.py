@@ -1,4 +1,4 @@
-"""Normalizations of batches: by statistics that are known, and by their own in training."""
+"""Normalizations: of rows, and of batches by statistics that are known or their own in training."""
 
 from hetu.ops import native
 from hetu.ops.batch_norms import move, normalize_images, unbiased
@@ -12,6 +12,18 @@ def channel_affine(
 ) -> Tensor:
     """`activation(scale * x + shift, *numbers)` with a factor and a summand of each channel."""
     return native.scale_channels(x, scale, shift, activation, numbers)
+
+
+@op("LayerNorm", domain=FUSED)
+def layer_norm(x: Tensor, scale: Tensor, b: Tensor | None = None, *, epsilon: float) -> Tensor:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + b` over the last axis."""
+    return native.layer_norm(x, scale, b, epsilon)
+
+
+@op("RMSNorm", domain=FUSED)
+def rms_norm(x: Tensor, scale: Tensor, *, epsilon: float) -> Tensor:
+    """`x / sqrt(mean(x * x) + epsilon) * scale` over the last axis."""
+    return native.rms_norm(x, scale, epsilon)
 
 
 @op("TrainedBatchNorm", domain=FUSED, buffers=("mean", "var"))

@@ -54,6 +54,7 @@ from hetu.passes.fusions.pad import pad
 from hetu.passes.fusions.pool import global_average, pool, trained_average
 from hetu.passes.fusions.recurrent import recurrent
 from hetu.passes.fusions.reorder import reordered
+from hetu.passes.fusions.row_norms import row_layer_norm, row_rms_norm
 from hetu.passes.fusions.select import select
 from hetu.passes.fusions.shuffle import channel_shuffle
 from hetu.passes.fusions.simplify import batched_transpose, nothing, reshapes, transposes
@@ -72,6 +73,6 @@ STAGES: tuple[tuple[Fusion, ...], ...] = (
         single_pixel, convolution, trained_convolution, transposed_convolution,
         convolution_activation, convolution_plus, lone_batch_norm, batch_norm_activation, pool,
         trained_average, global_average, recurrent, trained_clip, select,
-        trained_batch_norm, trained_batch_norm_activation,
+        trained_batch_norm, trained_batch_norm_activation, row_layer_norm, row_rms_norm,
     ),
 )  # fmt: skip

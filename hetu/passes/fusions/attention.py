@@ -44,6 +44,13 @@ class _Build:
         self.nodes.append(make(op_type, inputs, None, attributes))
         return output_of(self.nodes[-1])
 
+    def transpose(self, value: Value, perm: tuple[int, ...]) -> Value:
+        """A value whose axes have another order."""
+        known = self.site.facts.type(value)
+        if known is not None and known.shape is not None:
+            known = replace(known, shape=tuple(known.shape[axis] for axis in perm))
+        return self.site.facts.state(self.add("Transpose", value, perm=perm), known)
+
 
 @fusion("MatMul")
 def attention(node: Node, site: Site) -> Outcome:
@@ -168,12 +175,20 @@ def _replacement(
     if mask.value is not None and not is_causal:
         shape = site.facts.shape(node.inputs[0])
         assert shape is not None  # or it is a misfit
-        given = {"keys": shape[-1], "empty": empty}
-        made = make_fused("AttentionMask", [mask.value], None, given)
-        build.nodes.append(made)
-        inputs.append(output_of(made))
+        inputs.append(_prepared(mask.value, shape[-1], empty, build))
     fresh = make_fused("Attention", inputs, node.outputs[0], attributes)
     return Replacement([*build.nodes, fresh], fresh.outputs, (*inner, *outer_q, *outer_k, *groups))
+
+
+def _prepared(mask: Value, keys: int, empty: str, build: _Build) -> Value:
+    """A mask as the kernel takes it."""
+    made = make_fused("AttentionMask", [mask], None, {"keys": keys, "empty": empty})
+    build.nodes.append(made)
+    known = build.site.facts.type(mask)
+    if known is not None and known.shape is not None:
+        ones = (1,) * (2 - len(known.shape))
+        known = replace(known, shape=(*ones, *known.shape[:-1], keys))
+    return build.site.facts.state(output_of(made), known)
 
 
 def _unscaled(value: Value | None, site: Site) -> tuple[Value | None, float, tuple[Node, ...]]:
@@ -196,7 +211,7 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
     axes = list(range(rank))
     axes[-2:] = axes[:-3:-1]
     if node is None or not is_onnx(node, "Transpose"):
-        return build.add("Transpose", swapped, perm=tuple(axes)), by, covered
+        return build.transpose(swapped, tuple(axes)), by, covered
     first = permutation(node, build.site)
     assert first is not None
     if build.site.is_only_use(swapped) and (covered or swapped is value):
@@ -206,7 +221,7 @@ def _keys(value: Value | None, build: _Build) -> tuple[Value | None, float, tupl
     perm = tuple(first[axis] for axis in axes)
     inner, further, _ = _unscaled(source, build.site)
     if inner is not None and perm != tuple(range(rank)):
-        inner = build.add("Transpose", inner, perm=perm)
+        inner = build.transpose(inner, perm)
     return inner, by * further, covered
 
 
