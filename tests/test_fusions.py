@@ -381,6 +381,13 @@ ACTIVATIONS = {
         "t = Add(x, three) c = Clip(t, zero, six) m = Mul(x, c) y = Div(m, six)",
         "t = Add(three, x) c = Clip(t, zero, six) d = Div(c, six) y = Mul(d, x)",
     ),
+    "gelu": tuple(
+        f"""half = Constant<value = float{{0.5}}>() bent = Constant<value = float{{0.044715}}>()
+        wide = Constant<value = float{{0.79788456}}>() one = Sub(three, two) h = Mul(x, half)
+        {square} a = Add(c, one) w = Mul(x, wide) p = Mul(w, a) t = Tanh(p) b = Add(t, one)
+        y = Mul(h, b)"""
+        for square in ("s = Mul(x, x) c = Mul(s, bent)", "s = Mul(x, bent) c = Mul(s, x)")
+    ),
     "mish": ("s = Softplus(x) t = Tanh(s) y = Mul(x, t)",),
     "softplus": ("e = Exp(x) o = Sub(three, two) a = Add(o, e) y = Log(a)",),
     "clip": (
@@ -403,6 +410,7 @@ def test_activations(name: str, body: str) -> None:
     wrong = wrong.replace("Add(three, x)", "Add(x, six)").replace("Softplus", "Softsign")
     wrong = wrong.replace("three, two", "three, six").replace("x, zero", "x, six")
     wrong = wrong.replace("m, zero", "m, six").replace("Log(a)", "Relu(a)")
+    wrong = wrong.replace("Mul(s, x)", "Mul(s, s)").replace("Mul(x, x)", "Mul(x, three)")
     notes = check(lambda: load(NUMBERS + wrong, "float[3, 4] x", "float[3, 4] y"), {"x": x})
     assert not fused(notes, name)
 

@@ -328,7 +328,7 @@ HEADS, SIZE = 4, 24
 def test_layers_of_transformers(
     attention: str, norm: str, length: int, in_library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of a layer is one sequence: parts and other views of what it makes are in their places."""
+    """All of a layer is one sequence; parts and other views of what it makes are where they are."""
     monkeypatch.setattr(scaled_attention, "suits_library", lambda: in_library)
     nodes = f"""
     {NORMS[norm].format(y="n", x="x")}

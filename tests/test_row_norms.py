@@ -12,7 +12,7 @@ from hetu import onednn
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
 
-SHAPES = [(5,), (1, 1), (3, 16), (2, 7, 33), (1, 2, 5, 64), (197, 768)]
+SHAPES = [(5,), (1, 2), (3, 16), (2, 7, 33), (1, 2, 5, 64), (197, 768)]
 
 FUSIONS = {"LayerNormalization": "row layer norm", "RMSNormalization": "row rms norm"}
 
@@ -99,13 +99,17 @@ def test_any_order_in_memory(op_type: str) -> None:
         ("RMSNormalization", "axis = -2", (3, 4), "several axes"),
         ("LayerNormalization", "axis = -1", (1,), "repeated"),
         ("RMSNormalization", "axis = -1", (3, 4), "repeated"),
+        ("LayerNormalization", "axis = -1", (1, 1, 1), "one number"),
+        ("RMSNormalization", "axis = -1", (1, 1, 1), "one number"),
     ],
 )
 def test_what_the_library_does_not_compute(
     op_type: str, attributes: str, size: tuple[int, ...], reason: str
 ) -> None:
-    proto = model(op_type, (2, 3, 4), attributes, scale=random(*size))
-    reasons = check(proto, random(2, 3, 4))
+    shape = (2, 3, 1) if reason == "one number" else (2, 3, 4)
+    size = size[2:] if reason == "one number" else size
+    proto = model(op_type, shape, attributes, scale=random(*size))
+    reasons = check(proto, random(*shape))
     assert len(reasons) == 2 and all(reason in each for each in reasons)
 
 

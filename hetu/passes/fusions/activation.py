@@ -36,12 +36,13 @@ def _halved(inner: Term) -> Term:
 
 _ERF = _op.Erf(Either((_op.Div(_x, sqrt(2)), _op.Mul(_x, 1 / sqrt(2)))))
 _CUBE = Either((_op.Pow(_x, 3.0), _op.Mul(_op.Mul(_x, _x), _x)))
+_SQUARE = Either((_op.Mul(_op.Mul(_x, _x), 0.044715), _op.Mul(_op.Mul(_x, 0.044715), _x)))
 _TANH = _op.Tanh(
     Either(
         (
             _op.Mul(_op.Add(_x, _op.Mul(_CUBE, 0.044715)), sqrt(2 / pi)),
             _op.Mul(_x, _op.Add(_op.Mul(_op.Mul(_x, _x), 0.044715 * sqrt(2 / pi)), sqrt(2 / pi))),
-            _op.Mul(_op.Mul(_x, sqrt(2 / pi)), _op.Add(_op.Mul(_op.Mul(_x, _x), 0.044715), 1.0)),
+            _op.Mul(_op.Mul(_x, sqrt(2 / pi)), _op.Add(_SQUARE, 1.0)),
         )
     )
 )

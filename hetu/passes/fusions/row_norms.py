@@ -1,5 +1,7 @@
 """Normalizations over the last axis, by oneDNN's library."""
 
+from math import prod
+
 from hetu.ir import Node
 from hetu.passes.build import make_fused
 from hetu.passes.facts import argument, is_onnx
@@ -27,8 +29,10 @@ def _of_rows(node: Node, site: Site, op_type: str, fused: str) -> Outcome:
     if argument(node, "axis") not in (-1, len(shape) - 1) or any(node.outputs[1:]):
         return "it is over several axes, or its statistics are wanted"
     given = [value for value in node.inputs if value is not None]
-    if any(site.facts.dtype(value) is not FLOAT32 for value in given) or 0 in shape:
+    if any(site.facts.dtype(value) is not FLOAT32 for value in given) or prod(shape) == 0:
         return "only float32 gains from it"
+    if shape[-1] == 1:
+        return "it is over one number at a time"
     if any(site.facts.shape(value) != shape[-1:] for value in given[1:]):
         return "its scale or its bias is repeated"
     epsilon = float(argument(node, "epsilon"))
