@@ -20,7 +20,7 @@ _COMPUTED = (
 _RECORDED = (
     "Add", "Celu", "Concat", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish",
     "LeakyRelu", "MatMul", "Mish", "Mul", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Softmax",
-    "Softplus", "Sqrt", "Sub", "Tanh",
+    "Softplus", "Sqrt", "Sub", "Swish", "Tanh",
 )  # fmt: skip
 """Operators that functions of torch compute on float32, which are recorded between the others."""
 

@@ -233,7 +233,9 @@ def _misfit(node: Node, scores: _Scores, q: Value, site: Site) -> str:
     shape_q, shape_k, shape_v = shapes
     if shape_q is None or shape_k is None or shape_v is None:
         return "the shapes of queries, keys and values are not known"
-    if len({shape_q[:-2], shape_k[:-2], shape_v[:-2]}) > 1 or len(shape_q) not in (3, 4):
+    outer, *others = shape_q[:-2], shape_k[:-2], shape_v[:-2]
+    are_shared = len(outer) == 2 and others == [(outer[0], 1)] * 2
+    if len(outer) not in (1, 2) or not (are_shared or others == [outer] * 2):
         return "queries, keys and values are not (batch, heads, length, size) alike"
     if 0 in (*shape_q, *shape_k, *shape_v):
         return "there are none"
