@@ -26,7 +26,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 def graph_of(nodes: str, outputs: list[str], **weights: np.ndarray) -> onnx.ModelProto:
     """A model of `x`; each line of `nodes` is "result = operator inputs", with attributes after."""
     made = []
-    for line in nodes.strip().splitlines():
+    for line in filter(str.strip, nodes.splitlines()):
         result, _, call = line.strip().partition(" = ")
         call, _, attributes = call.partition(" ! ")
         op_type, *inputs = call.split()
@@ -366,6 +366,53 @@ def test_layers_of_transformers(
     }  # fmt: skip
     used = {name: weight for name, weight in weights.items() if name in nodes.split()}
     Pair(graph_of(nodes, ["y"], **used)).check_sequences(random(2, length, SIZE), monkeypatch)
+
+
+@pytest.mark.parametrize("in_library", [True, False])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("length", [5, 70])
+def test_heads_that_share_keys_and_values(
+    length: int, count: int, in_library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for all queries, as the product repeats it, or some that the model repeats."""
+    monkeypatch.setattr(scaled_attention, "suits_library", lambda: in_library)
+    repeat = """
+    {0}s = Unsqueeze {0} second
+    {0}e = Expand {0}s repeated
+    {0}r = Reshape {0}e heads
+    """
+    keys, values = ("k", "v") if count == 1 else ("kr", "vr")
+    nodes = f"""
+    q3 = MatMul x wq
+    q4 = Reshape q3 apart
+    q = Transpose q4 ! perm=[0, 2, 1, 3]
+    k3 = MatMul x wk
+    k4 = Reshape k3 shared
+    k = Transpose k4 ! perm=[0, 2, 1, 3]
+    v3 = MatMul x wv
+    v4 = Reshape v3 shared
+    v = Transpose v4 ! perm=[0, 2, 1, 3]
+    {repeat.format("k") + repeat.format("v") if count > 1 else ""}
+    t = Transpose {keys} ! perm=[0, 1, 3, 2]
+    s = MatMul q t
+    p = Softmax s ! axis=-1
+    a = MatMul p {values}
+    at = Transpose a ! perm=[0, 2, 1, 3]
+    ar = Reshape at together
+    y = MatMul ar wo
+    """
+    size, groups = SIZE // HEADS, HEADS // count
+    weights = {
+        "wq": random(SIZE, SIZE) / 4, "wk": random(SIZE, count * size) / 4,
+        "wv": random(SIZE, count * size, seed=1) / 4, "wo": random(SIZE, SIZE) / 4,
+        "apart": np.int64([0, 0, HEADS, size]), "shared": np.int64([0, 0, count, size]),
+        "second": np.int64([2]), "repeated": np.int64([2, count, groups, length, size]),
+        "heads": np.int64([2, HEADS, length, size]), "together": np.int64([0, 0, SIZE]),
+    }  # fmt: skip
+    used = {name: weight for name, weight in weights.items() if name in nodes.split()}
+    pair = Pair(graph_of(nodes, ["y"], **used))
+    pair.check_sequences(random(2, length, SIZE), monkeypatch)
+    assert [n.fusion for n in pair.executor.explain() if not n.reason].count("attention") == 1
 
 
 def test_parts_are_results(monkeypatch: pytest.MonkeyPatch) -> None:

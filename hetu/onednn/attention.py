@@ -16,6 +16,7 @@ import torch
 from hetu.onednn import binding as c
 from hetu.onednn.common import MOST, Ints, contiguous_strides, present
 from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+from hetu.onednn.recording import constant
 
 MOST_SCORES = 1 << 19
 """So many scores are made at a time, or those of one query for each thread."""
@@ -316,8 +317,8 @@ def _larger_triangle(size: int) -> torch.Tensor:
 
 
 def _leaving_out(queries: int, keys: int) -> torch.Tensor:
-    """Minus infinity for the keys after each query; numpy makes it, so that nothing is recorded."""
-    return torch.from_numpy(np.triu(np.full((queries, keys), -np.inf, np.float32), 1))
+    """Minus infinity for the keys after each query."""
+    return constant(np.triu(np.full((queries, keys), -np.inf, np.float32), 1))
 
 
 def product_of(

@@ -17,6 +17,7 @@ from hetu.onednn.common import (
     rows_order,
 )
 from hetu.onednn.primitive import After, Description, Order, Primitive, strided
+from hetu.onednn.recording import constant
 
 
 def layer_norm(
@@ -71,5 +72,4 @@ def _describe(shape: Ints, statistics: Order | None, epsilon: float, flags: int)
 
 @lru_cache(MOST)
 def _zeros(count: int) -> torch.Tensor:
-    """As many zeros; numpy makes them, so that nothing is recorded."""
-    return torch.from_numpy(np.zeros(count, np.float32))
+    return constant(np.zeros(count, np.float32))

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 Form = tuple[torch.Size, tuple[int, ...]]
@@ -81,9 +82,15 @@ class Recording:
         self._latest: dict[int, int] = {}  # memory is used again: the last buffer that lay there
 
     def made(self, tensor: torch.Tensor) -> None:
-        """Take note of new memory, which is of float32 and dense."""
+        """Take note of new memory for a result."""
+        if tensor.dtype is not torch.float32 or tensor.untyped_storage().nbytes() != tensor.nbytes:
+            self.is_whole = False
         self._latest[tensor.data_ptr()] = len(self.buffers)
         self.buffers.append(form_of(tensor))
+
+    def knows(self, tensor: torch.Tensor) -> None:
+        """Take note of new memory that is there from now on, with contents."""
+        self._latest.pop(tensor.data_ptr(), None)
 
     def add(self, step: Step, places: Sequence[Place]) -> None:
         """Take note of a run that writes to the first of some places, and reads from the others."""
@@ -111,3 +118,11 @@ RECORDINGS = _Recordings()
 def is_recording() -> bool:
     """Whether this thread records what it would run."""
     return RECORDINGS.current is not None
+
+
+def constant(array: np.ndarray) -> torch.Tensor:
+    """A new tensor that steps read and nothing writes to, also while they are recorded."""
+    tensor = torch.from_numpy(array)
+    if RECORDINGS.current is not None:
+        RECORDINGS.current.knows(tensor)
+    return tensor

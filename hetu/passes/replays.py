@@ -147,14 +147,14 @@ def _users(graph: Graph) -> dict[Value, set[Node | None]]:
 
 
 def _is_computed(node: Node, facts: Facts) -> bool:
-    """Whether the library computes a node, or what is as fast."""
+    """Whether a node is the library's, or attention, which is torch's where that is faster."""
     if is_fused(node, "Attention"):
         return _is_attention(node, facts)
     return node.domain == FUSED and node.op_type in _COMPUTED
 
 
 def _is_attention(node: Node, facts: Facts) -> bool:
-    """Whether attention is one that the library computes, or torch in one step."""
+    """Whether attention is of a form that is computed without further steps."""
     given = [value for value in node.inputs if value is not None]
     if any(facts.dtype(value) is not FLOAT32 for value in given):
         return False
