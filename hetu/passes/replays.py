@@ -50,6 +50,8 @@ def replays(graph: Graph, facts: Facts, weights: Collection[Value]) -> tuple[Gra
     """
     if not facts.is_inference or not facts.has_library:
         return graph, []
+    if not any(node.domain == FUSED for node in graph.nodes):  # there may be very many others
+        return graph, []
     walk = _Walk(facts)
     for node in graph.nodes:
         walk.take(node)
