@@ -4,7 +4,10 @@ import re
 from functools import partial
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+from onnx import numpy_helper
 
 import hetu as ht
 from tests.test_fusions import check, fused, load, normal, reasons
@@ -178,3 +181,26 @@ def test_no_such_position(axis: int, index: int) -> None:
     for optimize in (True, False):
         with pytest.raises(ht.HetuError, match="Gather"):
             ht.Executor([y], optimize=optimize).run(feed_dict={x: normal(3, 4)})
+
+
+@pytest.mark.parametrize("length", [1500, 60])
+@pytest.mark.parametrize(
+    "norm",
+    ["InstanceNormalization<epsilon = 0.01>", "GroupNormalization<epsilon = 0.01, num_groups = 4>"],
+)
+def test_sequences_whose_channels_lie_side_by_side(norm: str, length: int) -> None:
+    """As convolutions leave them."""
+    proto = onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["" : 21]>
+    g (float[N, 3, L] x) => (float[N, 8, M] y) {{
+        c = Conv(x, w) n = {norm}(c, s, t) y = Conv(n, v)
+    }}""")
+    random = np.random.default_rng(0)
+    shapes = {"w": (8, 3, 5), "s": (8,), "t": (8,), "v": (8, 8, 1)}
+    weights = {n: random.normal(size=shape).astype(np.float32) for n, shape in shapes.items()}
+    proto.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in weights.items())
+    x = random.normal(size=(2, 3, length)).astype(np.float32)
+    (wanted,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    for optimize in (True, False):
+        executor = ht.Executor(list(ht.onnx.load_onnx(proto).outputs.values()), optimize=optimize)
+        (result,) = executor.run(feed_dict={"x": x}, convert_to_numpy_ret_vals=True)
+        np.testing.assert_allclose(result, wanted, rtol=1e-3, atol=1e-4)

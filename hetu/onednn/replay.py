@@ -117,42 +117,50 @@ def _link(
     """None where results are not made by the runs, or data lie nowhere or where a weight does."""
     extents = [_extent(tensor) for tensor in inputs]
     firsts: dict[int, int] = {}
-    same: list[tuple[int, int]] = []
-    for index, (begin, _) in enumerate(extents):
-        first = firsts.setdefault(begin, index)
-        if first < index:
-            same.append((first, index))
-    if 0 in firsts or any(first < data <= index for first, index in same):
+    pairs = [(firsts.setdefault(begin, i), i) for i, (begin, _) in enumerate(extents)]
+    same = [(first, index) for first, index in pairs if first < index]
+    used = _used(recording, extents, firsts)
+    if used is None or 0 in firsts or any(first < data <= index for first, index in same):
         return None
-    of_inputs: dict[int, list[Spot]] = defaultdict(list)
+    ends: dict[int, int] = {}
+    found: list[tuple[int, int, Form]] = []
+    for result in results:
+        buffer, begin = recording.span(result)
+        if buffer is None or buffer not in used.buffers:
+            return None
+        found.append((ends.setdefault(buffer, len(ends)), begin, form_of(result)))
+    between = {buffer: spots for buffer, spots in used.buffers.items() if buffer not in ends}
+    places, nbytes = _places(recording.buffers, between)
+    last = [(recording.buffers[buffer], used.buffers[buffer]) for buffer in ends]
+    return _Links(used.inputs, same, used.constants, places, nbytes, last, found)
+
+
+class _Used(NamedTuple):
+    """The spots of each input, of buffers by their numbers, and of further tensors."""
+
+    inputs: Sequence[Sequence[Spot]]
+    buffers: Mapping[int, Sequence[Spot]]
+    constants: Sequence[tuple[torch.Tensor, Spot]]
+
+
+def _used(
+    recording: Recording, extents: Sequence[tuple[int, int]], firsts: Mapping[int, int]
+) -> _Used | None:
+    """None where something is read that lies nowhere, or an input would be written to."""
+    of_inputs: list[list[Spot]] = [[] for _ in extents]
     of_buffers: dict[int, list[Spot]] = defaultdict(list)
     constants: list[tuple[torch.Tensor, Spot]] = []
     for step, run in enumerate(recording.runs):
         for position, (buffer, begin) in enumerate(run.spans):
             if buffer is not None:
                 of_buffers[buffer].append(Spot(step, position, begin))
-            elif not begin or not position:  # nothing is read, or an input would be written to
+            elif not begin or not position:
                 return None
             elif (index := _input_at(begin, firsts, extents)) is not None:
                 of_inputs[index].append(Spot(step, position, begin - extents[index][0]))
             else:
                 constants.append((recording.others[begin], Spot(step, position, 0)))
-    ends: dict[int, int] = {}
-    found: list[tuple[int, int, Form]] = []
-    for result in results:
-        buffer, begin = recording.span(result)
-        if buffer is None or buffer not in of_buffers:
-            return None
-        found.append((ends.setdefault(buffer, len(ends)), begin, form_of(result)))
-    forms = recording.buffers
-    between = {buffer: spots for buffer, spots in of_buffers.items() if buffer not in ends}
-    places, nbytes = _places(forms, between)
-    offsets: dict[int, list[Spot]] = defaultdict(list)
-    for buffer, spots in between.items():
-        offsets[places[buffer]] += spots
-    used = [of_inputs[index] for index in range(len(inputs))]
-    last = [(forms[buffer], of_buffers[buffer]) for buffer in ends]
-    return _Links(used, same, constants, offsets, nbytes, last, found)
+    return _Used(of_inputs, of_buffers, constants)
 
 
 def _extent(tensor: torch.Tensor) -> tuple[int, int]:
@@ -174,9 +182,9 @@ def _input_at(
 
 def _places(
     forms: Sequence[Form], between: Mapping[int, Sequence[Spot]]
-) -> tuple[dict[int, int], int]:
-    """Where each buffer lies in memory that is used again, and how much there is of it."""
-    places: dict[int, int] = {}
+) -> tuple[Mapping[int, Sequence[Spot]], int]:
+    """The spots by where buffers lie in memory that is used again, and how much there is of it."""
+    places: dict[int, list[Spot]] = defaultdict(list)
     alive: list[tuple[int, int, int]] = []  # beginning, end, last step
     total = 0
     for buffer, spots in sorted(between.items(), key=lambda item: item[1][0].step):
@@ -188,7 +196,7 @@ def _places(
                 break
             start = max(start, end)
         alive.append((start, start + size, spots[-1].step))
-        places[buffer] = start
+        places[start] += spots
         total = max(total, start + size)
     return places, total
 
