@@ -415,7 +415,7 @@ def test_heads_that_share_keys_and_values(
     assert [n.fusion for n in pair.executor.explain() if not n.reason].count("attention") == 1
 
 
-def test_parts_are_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_results() -> None:
     """They lie in memory that is made for them in each run."""
     nodes = """
     h = MatMul x w

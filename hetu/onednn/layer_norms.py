@@ -15,6 +15,7 @@ from hetu.onednn.common import (
     contiguous_strides,
     present,
     rows_order,
+    shape_of,
 )
 from hetu.onednn.primitive import After, Description, Order, Primitive, strided
 from hetu.onednn.recording import constant
@@ -25,7 +26,7 @@ def layer_norm(
 ) -> torch.Tensor:
     """`(x - mean) / sqrt(variance + epsilon) * scale + bias`."""
     shape = tuple(x.shape)
-    check_shapes(("scale", scale.shape, shape[-1:]))
+    check_shapes(("scale", scale.shape, shape[-1:]), ("bias", shape_of(bias), shape[-1:]))
     primitive = _layer_norm(shape, bias is not None, epsilon, torch.get_num_threads())
     shift = [] if bias is None else [contiguous(bias)]
     return primitive(contiguous(x), contiguous(scale), *shift)

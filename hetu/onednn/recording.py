@@ -94,13 +94,10 @@ class Recording:
 
     def add(self, step: Step, places: Sequence[Place]) -> None:
         """Take note of a run that writes to the first of some places, and reads from the others."""
-        self.runs.append(Recorded(step, tuple(self._span(*place) for place in places)))
+        self.runs.append(Recorded(step, tuple(self.span(*place) for place in places)))
 
-    def span(self, tensor: torch.Tensor) -> Span:
-        """Where a tensor begins."""
-        return self._span(tensor, 0)
-
-    def _span(self, tensor: torch.Tensor, offset: int) -> Span:
+    def span(self, tensor: torch.Tensor, offset: int = 0) -> Span:
+        """Where a tensor begins, or the part of it from a byte on."""
         base, begin = tensor.untyped_storage().data_ptr(), tensor.data_ptr() + offset
         if base and base in self._latest:
             return Span(self._latest[base], begin - base)

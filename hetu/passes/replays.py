@@ -163,7 +163,8 @@ def _is_attention(node: Node, facts: Facts) -> bool:
     q, v = facts.shape(given[0]), facts.shape(given[2])
     if q is None or v is None or len(q) not in (3, 4) or q[-1] != v[-1]:
         return False
-    suits_library()  # which is measured at its first call, and is so before anything is recorded
+    if node.attributes["empty"].value != "zero":  # which is torch's anywhere
+        suits_library()  # measured at its first call, which must not be while something is recorded
     return True
 
 
