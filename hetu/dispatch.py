@@ -1,6 +1,10 @@
 """What modes that change the meaning of torch's operators have in common."""
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+without_modes = torch._C._DisableTorchDispatch
+"""Where torch's operators mean what they do outside of all modes."""
 
 
 class DispatchMode(TorchDispatchMode):

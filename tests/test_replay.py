@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hetu as ht
 from hetu import onednn
+from hetu.onednn.watching import recorded
 from hetu.ops import scaled_attention
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="oneDNN's library is not there")
@@ -318,6 +319,16 @@ NORMS = {
         {y}d = Div {x} {y}r
         {y} = Mul {y}d scale""",
 }
+
+
+def test_what_is_measured_meanwhile_is_not_recorded() -> None:
+    scaled_attention.suits_library.cache_clear()
+    with recorded() as recording:
+        scaled_attention.suits_library(False)
+        assert scaled_attention.suits_library.cache_info().misses == 1
+    assert recording.is_whole and not recording.runs and not recording.buffers
+
+
 HEADS, SIZE = 4, 24
 
 
@@ -329,7 +340,7 @@ def test_layers_of_transformers(
     attention: str, norm: str, length: int, in_library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of a layer is one sequence; parts and other views of what it makes are where they are."""
-    monkeypatch.setattr(scaled_attention, "suits_library", lambda: in_library)
+    monkeypatch.setattr(scaled_attention, "suits_library", lambda _: in_library)
     nodes = f"""
     {NORMS[norm].format(y="n", x="x")}
     h = MatMul n wide
@@ -375,7 +386,7 @@ def test_heads_that_share_keys_and_values(
     length: int, count: int, in_library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One for all queries, as the product repeats it, or some that the model repeats."""
-    monkeypatch.setattr(scaled_attention, "suits_library", lambda: in_library)
+    monkeypatch.setattr(scaled_attention, "suits_library", lambda _: in_library)
     repeat = """
     {0}s = Unsqueeze {0} second
     {0}e = Expand {0}s repeated

@@ -33,7 +33,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
         took.append(result is not None)
         return result
 
-    monkeypatch.setattr(scaled_attention, "suits_library", lambda: True)
+    monkeypatch.setattr(scaled_attention, "suits_library", lambda _: True)
     monkeypatch.setattr(scaled_attention, "_by_library", noted)
     return took
 

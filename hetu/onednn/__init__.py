@@ -19,10 +19,18 @@ from hetu.onednn.depthwise import (
 from hetu.onednn.images import scale_channels
 from hetu.onednn.layer_norms import layer_norm, rms_norm
 from hetu.onednn.normalization import batch_norm, batch_norm_gradient
-from hetu.onednn.packing import Packed, holds, packed_together, unpacked, use, when_packed
+from hetu.onednn.packing import (
+    Packed,
+    holds,
+    packed_together,
+    table_rows,
+    unpacked,
+    use,
+    when_packed,
+)
 from hetu.onednn.pools import average_gradient, pool
 from hetu.onednn.products import linear, pack_linear, pack_row
-from hetu.onednn.recording import is_recording
+from hetu.onednn.recording import is_recording, unrecorded
 from hetu.onednn.recurrent import RECURRENCES, pack_recurrent, recurrent
 from hetu.onednn.replay import Replay
 from hetu.onednn.watching import record_attention
@@ -42,8 +50,9 @@ __all__ = [
     "is_recording", "layer_norm", "linear", "pack_convolution", "pack_depthwise", "pack_linear",
     "pack_recurrent", "pack_row", "pack_winograd", "packed_together", "plus_activation",
     "pointwise_depthwise", "pool", "record_attention", "recurrent", "rms_norm", "scale_channels",
-    "suits_depthwise", "suits_winograd", "to_blocks", "trained_winograd", "unpacked", "use",
-    "when_packed", "winograd_convolution", "winograd_gradient_w", "winograd_gradient_x",
+    "suits_depthwise", "suits_winograd", "table_rows", "to_blocks", "trained_winograd", "unpacked",
+    "unrecorded", "use", "when_packed", "winograd_convolution", "winograd_gradient_w",
+    "winograd_gradient_x",
 ]  # fmt: skip
 
 

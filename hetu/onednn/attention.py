@@ -59,12 +59,16 @@ class Form(NamedTuple):
         )
 
     def part(self, *extent: int) -> "Form":
-        """That of a part of it, or of what there is of it where it is repeated."""
+        """That of a part of it, or of what there is of it where it is repeated.
+
+        An axis of one element steps over those after it, as the library's fast products ask for.
+        """
         shape = tuple(map(min, self.shape, extent))
         strides = list(self.strides)
         for axis in reversed(range(len(shape) - 1)):
-            if shape[axis] == 1:  # as it would be in one piece, which the library asks for
-                strides[axis] = shape[axis + 1] * strides[axis + 1]
+            if shape[axis] == 1:
+                after = zip(shape[axis + 1 :], strides[axis + 1 :], strict=True)
+                strides[axis] = max(size * stride for size, stride in after)
         return Form(shape, tuple(strides))
 
     def turned(self) -> "Form":
@@ -100,7 +104,8 @@ def attention(
     """
     if keeps and prod(q.shape[:3]) * k.shape[2] > _MOST_KEPT:
         return None
-    q, k, v = map(with_rows, (q, k, v))
+    is_whole = prod(q.shape[1:3]) * k.shape[2] <= MOST_SCORES
+    q, k, v = map(_in_one_piece if is_whole else with_rows, (q, k, v))
     form_mask = None if mask is None else Form.of(mask)
     forms = Form.of(q), Form.of(k), Form.of(v), form_mask
     plan = _plan(*forms, scale, is_causal, keeps, torch.get_num_threads())
@@ -110,6 +115,11 @@ def attention(
 def with_rows(x: torch.Tensor) -> torch.Tensor:
     """The tensor, copied if its rows do not lie in one piece or are repeated."""
     return x if x.stride(-1) == 1 and all(x.stride()) else x.contiguous()
+
+
+def _in_one_piece(x: torch.Tensor) -> torch.Tensor:
+    """The tensor, copied if it is a part of another: all heads of such are multiplied slowly."""
+    return x if x.transpose(1, 2).is_contiguous() else x.contiguous()
 
 
 class _Step(NamedTuple):

@@ -167,7 +167,7 @@ def holds(weight: Packed, tensor: torch.Tensor) -> bool:
         and tensor.numel() == prod(shape)
         and tensor.is_contiguous()
         and _is_dense(shape, weight.strides)
-        and weight.order.is_of_elements
+        and weight.order.blocks is not None
     )
 
 
@@ -187,6 +187,29 @@ def unpacked(weight: Packed) -> torch.Tensor:
     wanted = strided(present(), weight.order.shape, weight.strides)
     _reorder(weight.order, wanted, weight, row)
     return row
+
+
+def table_rows(weight: Packed, numbers: torch.Tensor) -> torch.Tensor:
+    """Rows of a table that was packed as a weight (outputs, inputs), by their numbers.
+
+    Negative ones count from the end. Raises `IndexError` for a number that no row has.
+    """
+    rows, columns = (0, 1) if weight.is_for_row else (1, 0)
+    count, width = weight.order.shape[rows], weight.order.shape[columns]
+    if numbers.numel():
+        least, most = numbers.aminmax()
+        if least < -count or most >= count:
+            raise IndexError(f"an index is outside of a table of {count} rows")
+        if least < 0:
+            numbers = torch.where(numbers < 0, numbers + count, numbers)
+    parts, others = weight.order.parts(rows), weight.order.parts(columns)
+    sizes, steps = zip(*parts, *others, strict=True)
+    places: list[torch.Tensor] = []
+    for size, _ in reversed(parts[1:]):
+        places.insert(0, numbers % size)
+        numbers = numbers // size
+    found = weight.as_strided(sizes, steps)[(numbers, *places)]
+    return found.flatten(numbers.ndim)[..., :width]
 
 
 def _reorder(given: Order, wanted: Order, source: torch.Tensor, result: torch.Tensor) -> None:

@@ -5,7 +5,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from ctypes import POINTER, Structure, addressof, byref, c_char_p, c_int, c_int64, c_void_p
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,17 @@ from hetu.onednn.binding import Dims, Library, check
 from hetu.onednn.recording import RECORDINGS, Place
 
 Shape = Sequence[int]
+
+
+class Blocks(NamedTuple):
+    """An order of elements: in blocks, so far apart along each axis, which are divided by turns.
+
+    `sizes` and `axes` say into how many parts, and along which axis; the last lie side by side.
+    """
+
+    strides: Shape
+    sizes: Shape
+    axes: Shape
 
 
 class Order:
@@ -31,25 +43,27 @@ class Order:
     @property
     def form(self) -> bytes:
         """What tells it from other orders of tensors of its shape."""
-        blocks = self._block_count
-        if blocks is None:
-            return f"{id(self)}".encode()
-        fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, blocks), (c.INNER_AXES, blocks)
-        return repr([self._numbers(field)[:number] for field, number in fields]).encode()
+        return f"{self.blocks or id(self)}".encode()
 
-    @property
-    def is_of_elements(self) -> bool:
-        """Whether it is an order of the elements, and not of what is computed from them."""
-        return self._block_count is not None
-
-    @property
-    def _block_count(self) -> int | None:
+    @cached_property
+    def blocks(self) -> Blocks | None:
+        """How the elements lie; None for an order of what is computed from them."""
         count = c_int()
         try:
             self._library.call("memory_desc_query", self.handle, c.INNER_COUNT, byref(count))
         except RuntimeError:
             return None
-        return count.value
+        fields = (c.STRIDES, len(self.shape)), (c.INNER_SIZES, count.value)
+        strides, sizes = (tuple(self._numbers(field)[:number]) for field, number in fields)
+        return Blocks(strides, sizes, tuple(self._numbers(c.INNER_AXES)[: count.value]))
+
+    def parts(self, axis: int) -> Sequence[tuple[int, int]]:
+        """How an axis is divided: counts and steps, those of blocks first. Its end is padded."""
+        assert self.blocks is not None
+        strides, sizes, axes = self.blocks
+        inside = [(size, prod(sizes[i + 1 :])) for i, size in enumerate(sizes) if axes[i] == axis]
+        count = -(-self.shape[axis] // prod(size for size, _ in inside))
+        return [(count, strides[axis]), *inside]
 
     def equals(self, other: "Order") -> bool:
         """Whether another order is the same."""

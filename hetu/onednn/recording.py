@@ -1,11 +1,14 @@
 """What would be run, where it is recorded instead (`watching.py`)."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+
+from hetu.dispatch import without_modes
 
 Form = tuple[torch.Size, tuple[int, ...]]
 """The shape and the strides of a tensor."""
@@ -115,6 +118,17 @@ RECORDINGS = _Recordings()
 def is_recording() -> bool:
     """Whether this thread records what it would run."""
     return RECORDINGS.current is not None
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Where this thread computes, whether or not it records what is around it."""
+    recording, RECORDINGS.current = RECORDINGS.current, None
+    try:
+        with without_modes():
+            yield
+    finally:
+        RECORDINGS.current = recording
 
 
 def constant(array: np.ndarray) -> torch.Tensor:

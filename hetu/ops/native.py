@@ -238,7 +238,8 @@ def suits_attention(*tensors: Tensor) -> bool:
 
 
 attention = onednn.attention
-is_recording, record_attention = onednn.is_recording, onednn.record_attention
+is_recording, unrecorded = onednn.is_recording, onednn.unrecorded
+record_attention = onednn.record_attention
 attention_gradient = onednn.attention_gradient
 Geometry = onednn.Geometry
 
@@ -382,6 +383,12 @@ def _has_channels_last(x: Tensor) -> bool:
         and x.numel() > 0
         and x.is_contiguous(memory_format=layout)
     )
+
+
+def table_rows(weight: Tensor, numbers: Tensor) -> Tensor:
+    """Rows of a weight (outputs, inputs) of `linear`, which may be packed, by their numbers."""
+    is_packed = isinstance(weight, onednn.Packed)
+    return onednn.table_rows(weight, numbers) if is_packed else weight[numbers]
 
 
 pool = onednn.pool

@@ -12,6 +12,9 @@ from hetu.ops import native
 from hetu.ops.kinds import Tensor
 from hetu.ops.measure import is_much_faster
 
+_LONG = 256
+"""With more keys, oneDNN's library computes on few heads at a time, which some processors mind."""
+
 
 def scaled_attention(
     q: Tensor,
@@ -30,7 +33,7 @@ def scaled_attention(
     of queries that see no key are 0, if it may have (`has_empty`) such, or None says that this is
     not known. It is differentiable once.
     """
-    if not has_empty and suits_library():
+    if not has_empty and suits_library(k.shape[2] > _LONG):
         y = _by_library(q, k, v, mask, is_causal, scale, has_empty is None)
         if y is not None:
             return y
@@ -41,18 +44,19 @@ def scaled_attention(
     return F.scaled_dot_product_attention(q, k, v, mask, **options)
 
 
-@lru_cache(1)
-def suits_library() -> bool:
-    """Whether oneDNN is faster: torch's kernel uses MKL, which is made for Intel's processors.
+@lru_cache(2)
+@torch.no_grad()
+@native.unrecorded()
+def suits_library(is_long: bool) -> bool:
+    """Whether oneDNN is faster, with more than `_LONG` keys if it `is_long`; it is measured once.
 
-    It is measured once.
+    torch's kernel uses MKL, which is made for Intel's processors.
     """
-    x = torch.full((1, 4, 128, 64), 0.5)
+    x = torch.full((1, 12, 2 * _LONG if is_long else _LONG // 2, 64), 0.5)
     if not (native.has_wide_products() and native.suits_attention(x)):
         return False
-    with torch.no_grad():
-        usual = partial(F.scaled_dot_product_attention, x, x, x)
-        return is_much_faster(usual, partial(native.attention, x, x, x, None, 0.125, False))
+    usual = partial(F.scaled_dot_product_attention, x, x, x)
+    return is_much_faster(usual, partial(native.attention, x, x, x, None, 0.125, False))
 
 
 def _by_library(

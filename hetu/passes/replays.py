@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from hetu.ir import Attribute, Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
-from hetu.ops.scaled_attention import suits_library
 from hetu.passes.build import make_with
 from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
@@ -161,11 +160,7 @@ def _is_attention(node: Node, facts: Facts) -> bool:
     if any(facts.dtype(value) is not FLOAT32 for value in given):
         return False
     q, v = facts.shape(given[0]), facts.shape(given[2])
-    if q is None or v is None or len(q) not in (3, 4) or q[-1] != v[-1]:
-        return False
-    if node.attributes["empty"].value != "zero":  # which is torch's anywhere
-        suits_library()  # measured at its first call, which must not be while something is recorded
-    return True
+    return q is not None and v is not None and len(q) in (3, 4) and q[-1] == v[-1]
 
 
 def _is_view(node: Node, facts: Facts) -> bool:

@@ -1,7 +1,8 @@
-"""Tables that are a product's weight, too: what is looked up in them has a gradient of its own.
+"""Tables that are a product's weight, too: language models tie their largest weight so.
 
 For look-ups, autograd makes a gradient of the whole table, zero in nearly all rows, and adds it to
-the product's in new memory. Language models tie their largest weight so.
+the product's in new memory: what is looked up has a gradient of its own. Where nothing trains,
+rows are taken out of the weight as it is packed for the product, so that it is in memory once.
 """
 
 from collections import Counter
@@ -13,10 +14,14 @@ from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.passes.build import make_fused, make_with, output_of
 from hetu.passes.facts import Facts, argument, is_fused, is_onnx
 from hetu.passes.fusion import Note
+from hetu.passes.groups import replace_groups
 from hetu.passes.watch import gradient_nodes, gradient_parts
 
 LEAST = 1 << 18
 """Numbers that a table has at least: smaller ones gain nothing."""
+
+LEAST_PACKED = 1 << 22
+"""Numbers from which on the memory is worth it that rows of packed weights are read from afar."""
 
 _Users = Mapping[Value, Sequence[Node]]
 
@@ -32,7 +37,7 @@ def tied_tables(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     """The graph with gradients of rows, which are added to those of the products."""
     if facts.derivatives != 1:
         return graph, []
-    gradients, tables = gradient_nodes(graph), _tables(graph, facts)
+    gradients, tables = gradient_nodes(graph), _tables(graph, facts, LEAST)
     if not tables or len(gradients) != 1 or gradients[0] not in graph.nodes:
         return graph, []
     found = list(_tied_tables(graph, gradients[0], tables))
@@ -42,14 +47,69 @@ def tied_tables(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
     return _with_rows(graph, gradients[0], found), notes
 
 
-def _tables(graph: Graph, facts: Facts) -> dict[Value, list[Node]]:
-    """Large variables in which rows are looked up, and by what."""
+def packed_tables(graph: Graph, facts: Facts) -> tuple[Graph, list[Note]]:
+    """The graph with look-ups in weights as products have them, where nothing else needs them."""
+    if not facts.moves_weights or not facts.is_inference:
+        return graph, []
+    tables = _tables(graph, facts, LEAST_PACKED)
+    packings = _packings(graph, tables) if tables else {}
+    if not packings:
+        return graph, []
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    groups: list[Sequence[Node]] = []
+    packing_of = {node: packings[table] for table in packings for node in tables[table]}
+    for table, packing in packings.items():
+        first, *others = tables[table]
+        is_first = places[first] < places[packing]  # what packs the weight moves before it
+        groups += [(first, packing) if is_first else (first,), *((other,) for other in others)]
+
+    def join(nodes: Sequence[Node], values: Substitution) -> Sequence[Node]:
+        lookup, *moved = nodes
+        given = [values.optional(lookup.inputs[1]), output_of(packing_of[lookup])]
+        fresh = make_fused("PackedLookup", given, output_of(lookup))
+        values[output_of(lookup)] = output_of(fresh)
+        return [*moved, facts.follow(lookup, fresh)]
+
+    notes = [Note("packed table", describe(nodes[0])) for nodes in groups]
+    return replace_groups(graph, groups, join, facts), notes
+
+
+def _packings(graph: Graph, tables: Mapping[Value, Sequence[Node]]) -> dict[Value, Node]:
+    """What packs each of some tables whose only other uses are look-ups."""
+    found: dict[Value, Node] = {}
+    users = _users(graph)
+    for table, lookups in tables.items():
+        others = [node for node in users[table] if node not in lookups]
+        if len(others) == 1 and table not in graph.outputs and _packs(others[0]):
+            found[table] = others[0]
+    return found
+
+
+def _packs(node: Node) -> bool:
+    """Whether a node packs a weight (outputs, inputs)."""
+    names = "transposed", "packs"
+    return is_fused(node, "PackLinear") and all(node.attributes[name].value for name in names)
+
+
+def _users(graph: Graph) -> dict[Value, list[Node]]:
+    """What uses each value."""
+    users: dict[Value, list[Node]] = {}
+    for node in graph.nodes:
+        for value in dependencies(node):
+            users.setdefault(value, []).append(node)
+    return users
+
+
+def _tables(graph: Graph, facts: Facts, least: int) -> dict[Value, list[Node]]:
+    """Variables of at least so many numbers in which rows are looked up, and by what."""
     tables: dict[Value, list[Node]] = {}
     for node in graph.nodes:
         table = (*node.inputs, None)[0] if is_onnx(node, "Gather") else None
-        if table is None or table.data is None or argument(node, "axis") not in (0, -2):
+        if table is None or table.data is None or table.constant:
             continue
-        if facts.rank(table) == 2 and prod(facts.shape(table) or ()) >= LEAST:
+        if argument(node, "axis") not in (0, -2):
+            continue
+        if facts.rank(table) == 2 and prod(facts.shape(table) or ()) >= least:
             tables.setdefault(table, []).append(node)
     return tables
 
@@ -57,10 +117,7 @@ def _tables(graph: Graph, facts: Facts) -> dict[Value, list[Node]]:
 def _tied_tables(
     graph: Graph, gradient: Node, tables: Mapping[Value, Sequence[Node]]
 ) -> Iterator[_Tied]:
-    users: dict[Value, list[Node]] = {}
-    for node in graph.nodes:
-        for value in dependencies(node):
-            users.setdefault(value, []).append(node)
+    users = _users(graph)
     variables = Counter(gradient_parts(gradient).variables)
     kept = {*graph.outputs, *variables}
     for table, rows in tables.items():

@@ -20,7 +20,7 @@ from hetu.passes.layout import channels_last
 from hetu.passes.merge import merge
 from hetu.passes.parts import parts
 from hetu.passes.replays import makes_results, replays
-from hetu.passes.tied import tied_tables
+from hetu.passes.tied import packed_tables, tied_tables
 from hetu.passes.watch import derivatives, watch, watched_values
 from hetu.runtime.compile import Compiler, Instrument
 from hetu.runtime.inductor import compiled
@@ -29,6 +29,9 @@ from hetu.runtime.prepare import prepare
 from hetu.runtime.prepared import Preparation, Preparer
 from hetu.runtime.specialize import Like, empty, specialize
 from hetu.types import TensorType
+
+_JOINS = (merge, parts, channels_last, depthwise, blocks, tied_tables, packed_tables)
+"""What comes after the fusions, with the whole graph in view."""
 
 MAX_COPIED_BYTES = 1 << 30
 """Weights that take more memory than this are not kept in a second, faster form."""
@@ -94,7 +97,7 @@ class Planner:
             for stage in STAGES:
                 graph, found = fuse(graph, stage, facts, watched_values(graph) if order else ())
                 notes += found
-            for join in (merge, parts, channels_last, depthwise, blocks, tied_tables):
+            for join in _JOINS:
                 graph, found = join(graph, facts)
                 notes += found
         preparation = self.preparer.prepare(graph, hoists=self.optimize and is_inference)

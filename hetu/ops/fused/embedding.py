@@ -1,13 +1,13 @@
 """Look-ups in several tables at once."""
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
+from hetu.ops import native
 from hetu.ops.indices import from_start
-from hetu.ops.kinds import Indices, Ints, Tensor
+from hetu.ops.kinds import Any, Indices, Ints, Tensor
 from hetu.ops.registry import FUSED, op
 
 
@@ -44,6 +44,12 @@ def _chosen(indices: Tensor, columns: Ints) -> Tensor:
 @lru_cache
 def _following(first: int, count: int) -> Ints:
     return tuple(range(first, first + count))
+
+
+@op("PackedLookup", domain=FUSED)
+def packed_lookup(indices: Indices, w: Any) -> Tensor:
+    """Rows of a table (rows, width) that `PackLinear` made the weight of a product of."""
+    return native.table_rows(w, indices.long())
 
 
 @op("TrainedLookup", domain=FUSED)
