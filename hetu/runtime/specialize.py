@@ -6,14 +6,14 @@ comes out as a host tensor depends on shapes alone: that is what host tensors ar
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
 from hetu.convert import to_numpy
 from hetu.ir import Graph, Node, Substitution, Value, dependencies
 from hetu.ops.kinds import Context
-from hetu.ops.registry import find
+from hetu.ops.registry import Parameter, find
 from hetu.passes.build import constant
 from hetu.passes.fold import MAX_GROWN_BYTES
 from hetu.runtime.bind import find_kernel, is_constant
@@ -126,10 +126,10 @@ class _Shapes:
         if node.function is not None or kernel is None or kernel.is_custom:
             return None
         inputs: list[object] = []
-        for value in node.inputs:
+        for value, parameter in zip(node.inputs, kernel.parameters, strict=False):
             tensor = self._known.get(value) if value is not None else None
             if tensor is None or value is None:
-                inputs.append(value)
+                inputs.append(value.type if _is_index(value, parameter) else value)
             elif id(tensor) in self._types:
                 inputs.append((value.dtype, id(tensor)))
             else:
@@ -140,6 +140,12 @@ class _Shapes:
             return None
         attributes = tuple((name, a.kind, repr(a.value)) for name, a in node.attributes.items())
         return kernel, tuple(inputs), len(node.outputs), attributes
+
+
+def _is_index(value: Value | None, parameter: Parameter | None) -> TypeGuard[Value]:
+    """Whether a node takes constant indices, whose numbers decide no shape."""
+    is_index = parameter is not None and parameter.kind == "Indices"
+    return is_index and value is not None and is_constant(value)
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:
