@@ -5,7 +5,7 @@ A fusion is a function of one node, the last of the group, and of a `Site`. It r
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -91,22 +91,26 @@ Outcome = Replacement | str | None
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """A fusion, and the operators of ai.onnx or hetu.fused that it is tried on."""
+    """A fusion, and the operators of ai.onnx or hetu.fused that it is tried on.
+
+    Where `after` names any, one of these makes an input of the node.
+    """
 
     name: str
     op_types: frozenset[str]
+    after: frozenset[str]
     apply: Callable[[Node, Site], Outcome]
     inference_only: bool = False
 
 
 def fusion(
-    *op_types: str, inference_only: bool = False
+    *op_types: str, after: Collection[str] = (), inference_only: bool = False
 ) -> Callable[[Callable[[Node, Site], Outcome]], Fusion]:
     """Make a fusion, called after its function, of nodes that end with one of these operators."""
 
     def wrap(function: Callable[[Node, Site], Outcome]) -> Fusion:
         name = function.__name__.replace("_", " ")
-        return Fusion(name, frozenset(op_types), function, inference_only)
+        return Fusion(name, frozenset(op_types), frozenset(after), function, inference_only)
 
     return wrap
 
@@ -173,7 +177,10 @@ class _Walk:
     def _replacement(self, node: Node) -> Replacement | None:
         if short_domain(node.domain) not in _DOMAINS:
             return None
+        makers = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
         for each in self.by_operator.get(node.op_type, ()):
+            if each.after and each.after.isdisjoint(makers):
+                continue
             outcome = each.apply(node, self.site)
             if outcome is None:
                 continue

@@ -8,7 +8,7 @@ from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, make_fused
 from hetu.passes.facts import argument, constant_array, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
-from hetu.passes.pattern import Any, Either, Operators, Term, match
+from hetu.passes.pattern import Any, Either, Operators, Term, makers, match
 from hetu.types import FLOAT32, FLOAT64, dtype
 
 _op = Operators()
@@ -60,32 +60,32 @@ SOFTPLUS = _op.Log(_op.Add(_op.Exp(_x), 1.0))
 MISH = _op.Mul(_x, _op.Tanh(_op.Softplus(_x)))
 
 
-@fusion("Mul", "Div")
+@fusion("Mul", "Div", after=makers(GELU) | makers(GELU_TANH))
 def gelu(node: Node, site: Site) -> Outcome:
     """`x * (1 + erf(x / sqrt(2))) / 2`, or with tanh in the place of erf."""
     exact = _activation(node, site, GELU, "Gelu", approximate="none")
     return exact or _activation(node, site, GELU_TANH, "Gelu", approximate="tanh")
 
 
-@fusion("Mul")
+@fusion("Mul", after=makers(SILU))
 def silu(node: Node, site: Site) -> Outcome:
     """`x * sigmoid(x)`."""
     return _activation(node, site, SILU, "Swish")
 
 
-@fusion("Mul", "Div")
+@fusion("Mul", "Div", after=makers(HARD_SWISH))
 def hard_swish(node: Node, site: Site) -> Outcome:
     """`x * min(max(x + 3, 0), 6) / 6`."""
     return _activation(node, site, HARD_SWISH, "HardSwish")
 
 
-@fusion("Mul")
+@fusion("Mul", after=makers(MISH))
 def mish(node: Node, site: Site) -> Outcome:
     """`x * tanh(softplus(x))`."""
     return _activation(node, site, MISH, "Mish")
 
 
-@fusion("Log")
+@fusion("Log", after=makers(SOFTPLUS))
 def softplus(node: Node, site: Site) -> Outcome:
     """`log(1 + exp(x))`, which overflows where the operator does not."""
     return _activation(node, site, SOFTPLUS, "Softplus")
@@ -111,7 +111,7 @@ def _activation(
 _BOUNDS = {"Min": "Max", "Max": "Min"}
 
 
-@fusion(*_BOUNDS, inference_only=True)
+@fusion(*_BOUNDS, after=_BOUNDS, inference_only=True)
 def clip(node: Node, site: Site) -> Outcome:
     """`min(max(x, low), high)`; at the bounds themselves, the gradients differ."""
     outer = _bounded(node, site)

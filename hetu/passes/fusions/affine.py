@@ -19,7 +19,7 @@ _MAKERS = (
 _OPPOSITES = {"Add": None, "Sub": "Neg", "Mul": None, "Div": "Reciprocal"}
 
 
-@fusion(*_OPPOSITES, inference_only=True)
+@fusion(*_OPPOSITES, after=LAYERS, inference_only=True)
 def channel_affine(node: Node, site: Site) -> Outcome:
     """A factor or a summand of each channel."""
     if not is_onnx(node, *_OPPOSITES) or "broadcast" in node.attributes:

@@ -75,7 +75,7 @@ def lone_batch_norm(node: Node, site: Site) -> Outcome:
     return _replacement(node, [*nodes, fresh], [])
 
 
-@fusion(*ACTIVATIONS, inference_only=True)
+@fusion(*ACTIVATIONS, after=["ChannelAffine"], inference_only=True)
 def batch_norm_activation(node: Node, site: Site) -> Outcome:
     """An activation after a factor and a summand of each channel."""
     return with_activation(node, "ChannelAffine", site)
@@ -105,7 +105,7 @@ def trained_batch_norm(node: Node, site: Site) -> Outcome:
     return Replacement([fresh], (*fresh.outputs, *(None for _ in node.outputs[1:])))
 
 
-@fusion("Relu")
+@fusion("Relu", after=["TrainedBatchNorm"])
 def trained_batch_norm_activation(node: Node, site: Site) -> Outcome:
     """A ReLU after such a normalization."""
     before = open_producer(node.inputs[0], "TrainedBatchNorm", site)

@@ -156,14 +156,14 @@ def _arguments(node: Node, *names: str) -> list[Any]:
     return [argument(node, name) for name in names]
 
 
-@fusion(*ACTIVATIONS, inference_only=True)
+@fusion(*ACTIVATIONS, after=["Conv", "ConvTranspose"], inference_only=True)
 def convolution_activation(node: Node, site: Site) -> Outcome:
     """An activation after a convolution, transposed or not."""
     found = with_activation(node, "Conv", site)
     return found or with_activation(node, "ConvTranspose", site)
 
 
-@fusion("Add", inference_only=True)
+@fusion("Add", after=["Conv"], inference_only=True)
 def convolution_plus(node: Node, site: Site) -> Outcome:
     """A value of the result's shape added to a convolution."""
     for value, other in (node.inputs, node.inputs[::-1]):

@@ -40,7 +40,7 @@ def _repeated(nodes: list[Node], parameter: Value | None, count: int) -> Value:
     return emit(nodes, "Reshape", rows, constant(np.array([-1])))
 
 
-@fusion("Mul", "Add")
+@fusion("Mul", "Add", after=["GroupNormalization"])
 def group_norm_affine(node: Node, site: Site) -> Outcome:
     """A factor or a summand of each channel after a group normalization."""
     for value, parameter in (node.inputs, node.inputs[::-1]):

@@ -164,7 +164,7 @@ def _rows(node: Node, site: Site) -> int | None:
     return None if shape is None else prod(shape[:-1])
 
 
-@fusion("Add", inference_only=True)
+@fusion("Add", after=["Linear"], inference_only=True)
 def linear_bias(node: Node, site: Site) -> Outcome:
     """A vector added to a product."""
     for value, bias in (node.inputs, node.inputs[::-1]):
@@ -185,7 +185,7 @@ def _columns(product: Node, site: Site) -> int:
     return shape[0 if packing.attributes["transposed"].value else 1]
 
 
-@fusion("Add", inference_only=True)
+@fusion("Add", after=["Linear"], inference_only=True)
 def linear_plus(node: Node, site: Site) -> Outcome:
     """A value of the result's shape added to a product."""
     for value, other in (node.inputs, node.inputs[::-1]):
@@ -200,7 +200,7 @@ def linear_plus(node: Node, site: Site) -> Outcome:
     return None
 
 
-@fusion(*ACTIVATIONS, inference_only=True)
+@fusion(*ACTIVATIONS, after=["Linear"], inference_only=True)
 def linear_activation(node: Node, site: Site) -> Outcome:
     """An activation after a product."""
     return with_activation(node, "Linear", site)

@@ -10,7 +10,7 @@ from hetu.ir import Node, Value
 from hetu.passes.build import constant, make, make_again, output_of
 from hetu.passes.facts import argument, axes_of, constant_array, made_by
 from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
-from hetu.passes.pattern import Any, Either, Match, Operators, Term, match
+from hetu.passes.pattern import Any, Either, Match, Operators, Term, makers, match
 
 _op = Operators()
 _x, _epsilon = Any("x"), Any("epsilon")
@@ -49,19 +49,19 @@ SHIFTED_LAYER_NORM = Either((
 RMS_NORM = _over_root(_x, _mean(_square(_x), "variance"))
 
 
-@fusion("Div", "Mul")
+@fusion("Div", "Mul", after=makers(LAYER_NORM))
 def layer_norm(node: Node, site: Site) -> Outcome:
     """`(x - mean) / sqrt(variance + epsilon)` over the last axes."""
     return _normalized(node, site, LAYER_NORM, "LayerNormalization")
 
 
-@fusion("Add", "Sub")
+@fusion("Add", "Sub", after=makers(SHIFTED_LAYER_NORM))
 def shifted_layer_norm(node: Node, site: Site) -> Outcome:
     """`x * factor + (bias - mean * factor)`, as TensorFlow has it."""
     return _normalized(node, site, SHIFTED_LAYER_NORM, "LayerNormalization")
 
 
-@fusion("Div", "Mul")
+@fusion("Div", "Mul", after=makers(RMS_NORM))
 def rms_norm(node: Node, site: Site) -> Outcome:
     """`x / sqrt(mean(x * x) + epsilon)` over the last axes."""
     return _normalized(node, site, RMS_NORM, "RMSNormalization")
@@ -140,7 +140,7 @@ def _fits(parameter: Value, normalization: Node, site: Site) -> bool:
     return whole is not None and rank <= whole - axis
 
 
-@fusion("Mul")
+@fusion("Mul", after=["LayerNormalization", "RMSNormalization"])
 def norm_scale(node: Node, site: Site) -> Outcome:
     """A factor after a normalization with the scale 1 and no bias."""
     for value, scale in (node.inputs, node.inputs[::-1]):
@@ -155,7 +155,7 @@ def norm_scale(node: Node, site: Site) -> Outcome:
     return None
 
 
-@fusion("Add")
+@fusion("Add", after=["LayerNormalization"])
 def norm_bias(node: Node, site: Site) -> Outcome:
     """A summand after a normalization without a bias."""
     for value, bias in (node.inputs, node.inputs[::-1]):

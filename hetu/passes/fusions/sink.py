@@ -27,7 +27,7 @@ _REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")
 _Perm = tuple[int, ...]
 
 
-@fusion(*_UNARY, *_BINARY, *_REDUCTIONS, "Concat", "Pad")
+@fusion(*_UNARY, *_BINARY, *_REDUCTIONS, "Concat", "Pad", after=["Transpose"])
 def sink(node: Node, site: Site) -> Outcome:
     """A node after a transpose to channels last: before it."""
     perms = {_swap(value, site) for value in node.inputs} - {None}
