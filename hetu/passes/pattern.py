@@ -81,7 +81,7 @@ def _makers(term: Term) -> frozenset[str]:
 
 
 def makers(pattern: Term) -> frozenset[str]:
-    """Operators of which one makes an input of each node that a pattern fits; none where any may."""
+    """Operators of which one makes an input of each node that a pattern fits; none if any may."""
     forms = [form for forms in (_outlines(pattern) or {}).values() for form in forms]
     each = [min(form, key=len, default=frozenset[str]()) for form in forms]
     return frozenset().union(*each) if all(each) else frozenset()
