@@ -243,3 +243,19 @@ def test_what_known_elements_decide_is_differentiated() -> None:
     np.testing.assert_allclose(found, [2 * 2**4, 2 * 5**4])
     np.testing.assert_allclose(for_c, [8 * 2**3, 8 * 5**3])
     np.testing.assert_allclose(for_inner, [4 * 2**2, 4 * 5**2])
+
+
+def test_constant_indices_of_any_shape() -> None:
+    """Their numbers decide no shapes; a table of shapes that they choose from decides some."""
+    feed, table = rows(5), np.arange(SIZE)
+    x = ht.Variable(name="x", dtype="float32")
+    chosen = [3, -1, [2], [[0, 4], [1, 1]], [4, 0, 2], [1, 1, 1]]
+    picked = [ht.op.Gather(x, ht.op.Constant(value=np.array(c)), axis=0) for c in chosen]
+    sizes = [ht.op.Gather(ht.op.Shape(x), ht.op.Constant(value=np.array([c]))) for c in (0, 1)]
+    counted = [ht.op.Expand(ht.op.Gather(x, np.array(0), axis=1), size) for size in sizes[:1]]
+    filled = [ht.op.ConstantOfShape(size) for size in sizes]
+    executor = ht.Executor([*picked, *counted, *filled, ht.op.Gather(table, np.array([7]))])
+    found = executor.run(feed_dict={x: feed}, convert_to_numpy_ret_vals=True)
+    wanted = [feed[c] for c in chosen] + [feed[:, 0], np.zeros(5), np.zeros(SIZE), table[[7]]]
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

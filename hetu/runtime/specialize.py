@@ -6,12 +6,12 @@ comes out as a host tensor depends on shapes alone: that is what host tensors ar
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
 from hetu.convert import to_numpy
-from hetu.ir import Graph, Node, Substitution, Value, dependencies
+from hetu.ir import Graph, Node, Substitution, Tensor, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.ops.registry import Parameter, find
 from hetu.passes.build import constant
@@ -129,7 +129,7 @@ class _Shapes:
         for value, parameter in zip(node.inputs, kernel.parameters, strict=False):
             tensor = self._known.get(value) if value is not None else None
             if tensor is None or value is None:
-                inputs.append(value.type if _is_index(value, parameter) else value)
+                inputs.append(_of_constant(value, parameter))
             elif id(tensor) in self._types:
                 inputs.append((value.dtype, id(tensor)))
             else:
@@ -142,10 +142,12 @@ class _Shapes:
         return kernel, tuple(inputs), len(node.outputs), attributes
 
 
-def _is_index(value: Value | None, parameter: Parameter | None) -> TypeGuard[Value]:
-    """Whether a node takes constant indices, whose numbers decide no shape."""
+def _of_constant(value: Value | None, parameter: Parameter | None) -> object:
+    """What of a constant decides shapes: of indices, their own shape and type alone."""
     is_index = parameter is not None and parameter.kind == "Indices"
-    return is_index and value is not None and is_constant(value)
+    if is_index and value is not None and value.constant and isinstance(value.data, Tensor):
+        return value.data.type
+    return value
 
 
 def _run(node: Node, known: Mapping[Value, Any], context: Context) -> Sequence[Any] | None:
