@@ -112,6 +112,11 @@ def made_by(value: Value | None, *op_types: str) -> Node | None:
     return node if is_onnx(node, *op_types) else None
 
 
+def makers_of(node: Node) -> set[str]:
+    """The operators that make a node's inputs."""
+    return {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
+
+
 def argument(node: Node, name: str) -> Any:
     """What a node gives for a setting that is an attribute in some versions and an input in others.
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from hetu.ir import Graph, Node, Substitution, Value, dependencies, describe
 from hetu.ops.registry import FUSED
-from hetu.passes.facts import Facts
+from hetu.passes.facts import Facts, makers_of
 from hetu.passes.prune import prune
 from hetu.types import short_domain
 
@@ -177,7 +177,7 @@ class _Walk:
     def _replacement(self, node: Node) -> Replacement | None:
         if short_domain(node.domain) not in _DOMAINS:
             return None
-        makers = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
+        makers = makers_of(node)
         for each in self.by_operator.get(node.op_type, ()):
             if each.after and each.after.isdisjoint(makers):
                 continue

@@ -14,7 +14,7 @@ from typing import Any as Anything
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.passes.facts import argument, constant_array
+from hetu.passes.facts import argument, constant_array, makers_of
 from hetu.types import dtype, short_domain
 
 COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "And", "Or", "Equal"})
@@ -132,8 +132,8 @@ def _is_likely(term: Term, node: Node | None) -> bool:
     found = outlines.get(node.op_type) if node is not None else None
     if found is None or node is None:
         return False
-    made_by = {v.node.op_type for v in node.inputs if v is not None and v.node is not None}
-    return any(not any(map(made_by.isdisjoint, outline)) for outline in found)
+    given = makers_of(node)
+    return any(not any(map(given.isdisjoint, outline)) for outline in found)
 
 
 def _match(term: Term, value: Value, found: Match) -> Iterator[Match]:
