@@ -26,7 +26,7 @@ _MOST_KEPT = 1 << 24
 
 
 class Packed(torch.Tensor):
-    """The memory of a weight in an order of the library's own; `is_for_row`, for single rows.
+    """The memory of a weight in an order of the library's own; `is_in_rows` if it is (outputs, inputs).
 
     `strides` are those that the weight had, and `source` is where it lay.
     """
@@ -34,7 +34,7 @@ class Packed(torch.Tensor):
     order: Order
     strides: Ints
     source: int
-    is_for_row: bool = False
+    is_in_rows: bool = False
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
 
@@ -194,7 +194,7 @@ def table_rows(weight: Packed, numbers: torch.Tensor) -> torch.Tensor:
 
     Negative ones count from the end. Raises `IndexError` for a number that no row has.
     """
-    rows, columns = (0, 1) if weight.is_for_row else (1, 0)
+    rows, columns = (0, 1) if weight.is_in_rows else (1, 0)
     count, width = weight.order.shape[rows], weight.order.shape[columns]
     if numbers.numel():
         least, most = numbers.aminmax()
