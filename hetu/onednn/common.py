@@ -50,7 +50,9 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     if RECORDINGS.current is None or not _are_apart(tensor):
         return tensor.contiguous(memory_format=LAYOUTS[tensor.ndim])
-    return _to_channels_last(tuple(tensor.shape), tensor.stride(), torch.get_num_threads())(tensor)
+    shape = tuple(tensor.shape)
+    wanted = channels_last_strides(shape)
+    return moves(shape, tensor.stride(), wanted, torch.get_num_threads())(tensor)
 
 
 def _are_apart(tensor: torch.Tensor) -> bool:
@@ -64,9 +66,10 @@ def _are_apart(tensor: torch.Tensor) -> bool:
 
 
 @lru_cache(MOST)
-def _to_channels_last(shape: Ints, given: Ints, threads: int) -> Primitive:
-    description = reorder(strided(present(), shape, given), in_channels_last(shape))
-    return makes_channels_last(description, (c.SOURCE,), shape)
+def moves(shape: Ints, given: Ints, wanted: Ints, threads: int) -> Primitive:
+    """What brings a tensor of a shape from strides to others."""
+    orders = [strided(present(), shape, strides) for strides in (given, wanted)]
+    return Primitive(reorder(*orders), (c.SOURCE,), shape, wanted)
 
 
 def reorder(given: Order, wanted: Order) -> Description:

@@ -16,6 +16,7 @@ from hetu.onednn.common import (
     channels_last_strides,
     contiguous,
     contiguous_strides,
+    moves,
     present,
 )
 from hetu.onednn.primitive import After, Description, Order, Primitive, strided
@@ -32,9 +33,12 @@ def pool(x: torch.Tensor, kind: str, kernel: Ints, strides: Ints, pads: Ints) ->
     threads = torch.get_num_threads()
     if x.ndim == len(kernel) + 3:
         return _blocks(image_of(x.shape), kind, kernel, strides, pads, threads)(contiguous(x))
-    channels_last = x.is_contiguous(memory_format=LAYOUTS[x.ndim])
-    primitive = _pool(x.shape, channels_last, kind, kernel, strides, pads, threads)
-    return primitive(x if channels_last else contiguous(x))
+    is_last = x.is_contiguous(memory_format=LAYOUTS[x.ndim])
+    primitive = _pool(x.shape, is_last, kind, kernel, strides, pads, threads)
+    if is_last or not primitive.description.is_simple:
+        return primitive(x if is_last else contiguous(x))
+    fast = _pool(x.shape, True, kind, kernel, strides, pads, threads)
+    return _among_channels_last(fast, contiguous(x))
 
 
 def average_gradient(
@@ -42,9 +46,20 @@ def average_gradient(
 ) -> torch.Tensor:
     """The gradient of images of a shape, from that of their averages, in its order."""
     threads = torch.get_num_threads()
-    channels_last = gradient.is_contiguous(memory_format=LAYOUTS[gradient.ndim])
-    primitive = _gradient(shape, channels_last, kind, kernel, strides, pads, threads)
-    return primitive(gradient if channels_last else contiguous(gradient))
+    is_last = gradient.is_contiguous(memory_format=LAYOUTS[gradient.ndim])
+    primitive = _gradient(shape, is_last, kind, kernel, strides, pads, threads)
+    if is_last or not primitive.description.is_simple:
+        return primitive(gradient if is_last else contiguous(gradient))
+    fast = _gradient(shape, True, kind, kernel, strides, pads, threads)
+    return _among_channels_last(fast, contiguous(gradient))
+
+
+def _among_channels_last(primitive: Primitive, x: torch.Tensor) -> torch.Tensor:
+    """What a primitive that takes and makes images with channels side by side makes of another."""
+    threads, shape, result = torch.get_num_threads(), tuple(x.shape), primitive.shape
+    before = moves(shape, contiguous_strides(shape), channels_last_strides(shape), threads)
+    after = moves(result, channels_last_strides(result), contiguous_strides(result), threads)
+    return after(primitive(before(x)))
 
 
 @lru_cache(MOST)

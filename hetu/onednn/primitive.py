@@ -167,6 +167,11 @@ class Description:
         return self.implementation.startswith("ref")
 
     @property
+    def is_simple(self) -> bool:
+        """Whether it is computed one element after the other, for lack of a way for its orders."""
+        return self.implementation.startswith("simple")
+
+    @property
     def scratchpad(self) -> int:
         """The bytes of memory that it works with."""
         return self.size(c.SCRATCHPAD)
