@@ -26,9 +26,10 @@ _MOST_KEPT = 1 << 24
 
 
 class Packed(torch.Tensor):
-    """The memory of a weight in an order of the library's own; `is_in_rows` if it is (outputs, inputs).
+    """The memory of a weight in an order of the library's own.
 
-    `strides` are those that the weight had, and `source` is where it lay.
+    `strides` are those that the weight had, and `source` is where it lay; that of a product
+    `is_in_rows` if it is (outputs, inputs).
     """
 
     order: Order

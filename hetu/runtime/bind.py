@@ -199,9 +199,13 @@ def load_constant(value: Value, device: torch.device) -> torch.Tensor | np.ndarr
 
 
 def _placed(data: Tensor | SparseTensor, device: torch.device) -> torch.Tensor | np.ndarray:
-    """The tensor of an array; integers and single numbers stay on the host: see `place`."""
-    is_bulk = data.dtype.is_float and data.array.ndim > 0
-    return to_torch(data.array, device if is_bulk else None)
+    """The tensor of an array; what stays on the host: see `place`."""
+    return to_torch(data.array, None if is_on_host(data) else device)
+
+
+def is_on_host(data: Tensor | SparseTensor) -> bool:
+    """Whether a constant stays on the host: integers and single numbers do."""
+    return not data.dtype.is_float or not data.shape
 
 
 def is_constant(value: Value) -> bool:

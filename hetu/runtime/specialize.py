@@ -1,7 +1,8 @@
 """Computes what the shapes of the feeds decide.
 
-Every node is run on torch's meta device, where tensors have shapes and types but no elements. What
-comes out as a host tensor depends on shapes alone: that is what host tensors are for.
+Rules know what the commonest nodes make (`shapes`). Every other node is run on torch's meta device,
+where tensors have shapes and types but no elements. What comes out as a host tensor depends on
+shapes alone: that is what host tensors are for.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,15 +11,16 @@ from typing import Any
 
 import torch
 
-from hetu.convert import to_numpy
+from hetu.convert import to_numpy, to_torch
 from hetu.ir import Graph, Node, Substitution, Tensor, Value, dependencies
 from hetu.ops.kinds import Context
 from hetu.ops.registry import Parameter, find
 from hetu.passes.build import constant
 from hetu.passes.fold import MAX_GROWN_BYTES
-from hetu.runtime.bind import find_kernel, is_constant
+from hetu.runtime.bind import find_kernel, is_constant, is_on_host
 from hetu.runtime.evaluate import evaluate
 from hetu.runtime.meta import META, MetaMode
+from hetu.runtime.shapes import Known, infer
 from hetu.types import TensorType, dtype
 
 Like = tuple[tuple[int, ...], torch.dtype]
@@ -105,10 +107,37 @@ class _Shapes:
         key = self._key(node)
         if key in self._ran:
             return self._ran[key]
-        results = tuple(map(self._only, _run(node, self._known, self._context) or ()))
+        made = self._inferred(node) or _run(node, self._known, self._context) or ()
+        results = tuple(map(self._only, made))
         if key is not None and results and all(id(result) in self._types for result in results):
             self._ran[key] = results
         return results
+
+    def _inferred(self, node: Node) -> Sequence[Any] | None:
+        """What rules know that a node makes."""
+        if not all(value is None or self._is_plain(value) for value in node.inputs):
+            return None
+        made = infer(node, [None if value is None else self._type(value) for value in node.inputs])
+        if made is None:
+            return None
+        if made.array is not None:
+            return (to_torch(made.array),)
+        return (torch.empty(made.shape, dtype=made.dtype.torch, device=META),)
+
+    def _is_plain(self, value: Value) -> bool:
+        """Whether a value is a constant tensor, or a tensor without elements."""
+        if value in self._known:
+            return id(self._known[value]) in self._types
+        return value.constant and isinstance(value.data, Tensor)
+
+    def _type(self, value: Value) -> Known:
+        """What is known of a value."""
+        if value in self._known:
+            tensor: torch.Tensor = self._known[value]
+            return Known(dtype(tensor.dtype), tuple(tensor.shape))
+        data = value.data
+        assert isinstance(data, Tensor)
+        return Known(data.dtype, data.shape, data.array if is_on_host(data) else None)
 
     def _only(self, content: Any) -> Any:
         """The one tensor for all without elements that are like `content`."""
