@@ -122,8 +122,15 @@ def assert_same_bits(actual: np.ndarray, wanted: np.ndarray) -> None:
     assert actual.tobytes() == wanted.tobytes()
 
 
+IN_ROWS = (turned_product, gemm)
+"""Their weights lie in rows, as products want them without vectors of 512 bits: they stay."""
+
+
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_memory_goes_and_comes_back(make: Callable[[], onnx.ModelProto]) -> None:
+    is_packed = isinstance(onednn.pack_linear(torch.zeros(SIZE, SIZE), 16), onednn.Packed)
+    if make in IN_ROWS and not is_packed:
+        pytest.skip("weights are not packed where products read them as they lie")
     proto = make()
     loaded = ht.onnx.load_onnx(proto)
     held = references(loaded)

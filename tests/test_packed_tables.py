@@ -15,6 +15,7 @@ from onnx import parser
 import hetu as ht
 from hetu import onednn
 from hetu.errors import RunError
+from hetu.ops import native
 from hetu.passes import tied
 
 ROWS, WIDTH = 131, 37
@@ -121,7 +122,10 @@ def test_other_uses(nodes: str, results: str) -> None:
 @needs_library
 def test_the_table_is_kept_once_and_there_for_who_asks(tmp_path: Path) -> None:
     model, executor = check(f"r = Gather(t, i) {PRODUCTS['Gemm']}")
-    assert executor.store._given_up == {executor.store.positions[model.variables["t"]]}
+    # where products read weights as they lie, the table is one of them itself
+    is_packed = isinstance(onednn.pack_linear(torch.from_numpy(TABLE), 16), onednn.Packed)
+    wanted = {executor.store.positions[model.variables["t"]]} if is_packed else set()
+    assert executor.store._given_up == wanted
     ht.onnx.export(executor, list(model.inputs.values()), list(model.outputs.values()),
                    str(tmp_path / "again.onnx"))  # fmt: skip
     (stored,) = onnx.load(tmp_path / "again.onnx").graph.initializer
@@ -147,4 +151,4 @@ def test_rows_of_packed_weights(rows: int, width: int, is_row: bool, data: st.Da
     packed = onednn.pack_row(table) if is_row else onednn.pack_linear(table, 16)
     indices = data.draw(st.lists(st.integers(-rows, rows - 1), max_size=5))
     numbers = torch.tensor(indices, dtype=torch.int64)
-    assert torch.equal(onednn.table_rows(packed, numbers), table[numbers])
+    assert torch.equal(native.table_rows(packed, numbers), table[numbers])
