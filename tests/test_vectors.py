@@ -1,4 +1,4 @@
-"""What oneDNN's library computes in vectors of 256 bits, on processors that have wider ones, too."""
+"""What oneDNN computes in vectors of 256 bits, on processors that have wider ones, too."""
 
 import os
 import subprocess
