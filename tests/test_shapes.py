@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from hetu.ir import Node, Substitution, Value
 from hetu.onnx import load_onnx
+from hetu.ops.registry import find
 from hetu.passes.build import constant, make
+from hetu.runtime import shapes
 from hetu.runtime.evaluate import evaluate
 from hetu.runtime.shapes import Known, infer
 from hetu.runtime.shapes.rules import RULES
@@ -200,3 +203,14 @@ def test_other_operators() -> None:
     assert infer(make("Det", [x]), [Known(FLOAT32, (2, 2))]) is None
     fused = make("Relu", [x], domain="com.example", version=1)
     assert infer(fused, [Known(FLOAT32, (2, 2))]) is None
+
+
+def test_operators_in_the_place_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user registered as `Relu` may make anything."""
+    node, given = make("Relu", [Value("x")]), [Known(FLOAT32, (2, 2))]
+    assert infer(node, given) == given[0]
+    kernel = find("", "Relu", node.version)
+    assert kernel is not None
+    theirs = replace(kernel, is_custom=True)
+    monkeypatch.setattr(shapes, "find", lambda *names: theirs)
+    assert infer(node, given) is None

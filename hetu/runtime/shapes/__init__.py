@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from hetu.errors import ModelError
 from hetu.ir import Node
+from hetu.ops.registry import find
 from hetu.passes.facts import is_onnx
 from hetu.runtime.shapes import arrange, elementwise, products, windows
 from hetu.runtime.shapes.rules import RULES, Known
@@ -16,11 +17,15 @@ __all__ = ["Known", "arrange", "elementwise", "infer", "products", "windows"]
 
 
 def infer(node: Node, inputs: Sequence[Known | None]) -> Known | None:
-    """What a node of one output makes; None where there is no rule, or it does not know."""
+    """What a node of one output makes; None where there is no rule, or it does not know.
+
+    What users register in the place of an operator makes what it wants.
+    """
     if node.op_type not in RULES or not is_onnx(node, node.op_type) or node.function is not None:
         return None
     since, rule = RULES[node.op_type]
-    if node.version < since or len(node.outputs) != 1:
+    kernel = find(node.domain, node.op_type, node.version)
+    if kernel is None or kernel.is_custom or node.version < since or len(node.outputs) != 1:
         return None
     try:
         return rule(node, *inputs)
