@@ -214,3 +214,9 @@ def test_operators_in_the_place_of_others(monkeypatch: pytest.MonkeyPatch) -> No
     theirs = replace(kernel, is_custom=True)
     monkeypatch.setattr(shapes, "find", lambda *names: theirs)
     assert infer(node, given) is None
+
+
+def test_types_that_torch_cannot_compute_in() -> None:
+    """Nothing is known of strings and of numbers that torch stores in another form."""
+    for array in (np.array(["a", "b"], object), np.zeros(2, np.uint16)):
+        assert infer(make("Identity", [constant(array)]), [known(array, True)]) is None

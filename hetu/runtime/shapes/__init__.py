@@ -19,7 +19,8 @@ __all__ = ["Known", "arrange", "elementwise", "infer", "products", "windows"]
 def infer(node: Node, inputs: Sequence[Known | None]) -> Known | None:
     """What a node of one output makes; None where there is no rule, or it does not know.
 
-    What users register in the place of an operator makes what it wants.
+    What users register in the place of an operator makes what it wants, and what is of a type that
+    torch cannot compute in has several forms.
     """
     if node.op_type not in RULES or not is_onnx(node, node.op_type) or node.function is not None:
         return None
@@ -28,6 +29,7 @@ def infer(node: Node, inputs: Sequence[Known | None]) -> Known | None:
     if kernel is None or kernel.is_custom or node.version < since or len(node.outputs) != 1:
         return None
     try:
-        return rule(node, *inputs)
+        made = rule(node, *inputs)
     except (LookupError, ModelError, TypeError, ValueError):  # what is wrong is said when it runs
         return None
+    return None if made is None or made.dtype.is_widened else made
