@@ -33,12 +33,9 @@ def pool(x: torch.Tensor, kind: str, kernel: Ints, strides: Ints, pads: Ints) ->
     threads = torch.get_num_threads()
     if x.ndim == len(kernel) + 3:
         return _blocks(image_of(x.shape), kind, kernel, strides, pads, threads)(contiguous(x))
-    is_last = x.is_contiguous(memory_format=LAYOUTS[x.ndim])
-    primitive = _pool(x.shape, is_last, kind, kernel, strides, pads, threads)
-    if is_last or not primitive.description.is_simple:
-        return primitive(x if is_last else contiguous(x))
-    fast = _pool(x.shape, True, kind, kernel, strides, pads, threads)
-    return _among_channels_last(fast, contiguous(x))
+    return _in_its_order(
+        lambda is_last: _pool(x.shape, is_last, kind, kernel, strides, pads, threads), x
+    )
 
 
 def average_gradient(
@@ -46,20 +43,26 @@ def average_gradient(
 ) -> torch.Tensor:
     """The gradient of images of a shape, from that of their averages, in its order."""
     threads = torch.get_num_threads()
-    is_last = gradient.is_contiguous(memory_format=LAYOUTS[gradient.ndim])
-    primitive = _gradient(shape, is_last, kind, kernel, strides, pads, threads)
-    if is_last or not primitive.description.is_simple:
-        return primitive(gradient if is_last else contiguous(gradient))
-    fast = _gradient(shape, True, kind, kernel, strides, pads, threads)
-    return _among_channels_last(fast, contiguous(gradient))
+    return _in_its_order(
+        lambda is_last: _gradient(shape, is_last, kind, kernel, strides, pads, threads), gradient
+    )
 
 
-def _among_channels_last(primitive: Primitive, x: torch.Tensor) -> torch.Tensor:
-    """What a primitive that takes and makes images with channels side by side makes of another."""
+def _in_its_order(primitive_for: Callable[[bool], Primitive], x: torch.Tensor) -> torch.Tensor:
+    """What a primitive makes of an image, in its order.
+
+    It is made for images whose channels lie side by side, or not. Those take its fast ways, if it
+    has none for others.
+    """
+    if x.is_contiguous(memory_format=LAYOUTS[x.ndim]):
+        return primitive_for(True)(x)
+    primitive = primitive_for(False)
+    if not primitive.description.is_simple:
+        return primitive(contiguous(x))
     threads, shape, result = torch.get_num_threads(), tuple(x.shape), primitive.shape
     before = moves(shape, contiguous_strides(shape), channels_last_strides(shape), threads)
     after = moves(result, channels_last_strides(result), contiguous_strides(result), threads)
-    return after(primitive(before(x)))
+    return after(primitive_for(True)(before(contiguous(x))))
 
 
 @lru_cache(MOST)

@@ -115,28 +115,25 @@ class _Shapes:
 
     def _inferred(self, node: Node) -> Sequence[Any] | None:
         """What rules know that a node makes."""
-        if not all(value is None or self._is_plain(value) for value in node.inputs):
+        inputs = [None if value is None else self._type(value) for value in node.inputs]
+        given = zip(node.inputs, inputs, strict=True)
+        if any(value is not None and found is None for value, found in given):
             return None
-        made = infer(node, [None if value is None else self._type(value) for value in node.inputs])
+        made = infer(node, inputs)
         if made is None:
             return None
         if made.array is not None:
             return (to_torch(made.array),)
         return (torch.empty(made.shape, dtype=made.dtype.torch, device=META),)
 
-    def _is_plain(self, value: Value) -> bool:
-        """Whether a value is a constant tensor, or a tensor without elements."""
-        if value in self._known:
-            return id(self._known[value]) in self._types
-        return value.constant and isinstance(value.data, Tensor)
-
-    def _type(self, value: Value) -> Known:
-        """What is known of a value."""
-        if value in self._known:
-            tensor: torch.Tensor = self._known[value]
-            return Known(dtype(tensor.dtype), tuple(tensor.shape))
-        data = value.data
-        assert isinstance(data, Tensor)
+    def _type(self, value: Value) -> Known | None:
+        """What is known of a tensor without elements, or of a constant one."""
+        content, data = self._known.get(value), value.data
+        if content is not None:
+            is_empty = id(content) in self._types
+            return Known(dtype(content.dtype), tuple(content.shape)) if is_empty else None
+        if not value.constant or not isinstance(data, Tensor):
+            return None
         return Known(data.dtype, data.shape, data.array if is_on_host(data) else None)
 
     def _only(self, content: Any) -> Any:

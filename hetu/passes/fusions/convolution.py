@@ -1,11 +1,8 @@
 """Convolutions: weights packed once, with activation and residual in the same step."""
 
-from typing import Any
-
 import numpy as np
 
 from hetu.ir import Node, Value
-from hetu.ops import windows
 from hetu.ops.fused.convolution import LIKE_SHAPE
 from hetu.ops.native import suits_winograd
 from hetu.ops.windows import Windows
@@ -15,6 +12,7 @@ from hetu.passes.fusion import Outcome, Replacement, Site, fusion, replaced
 from hetu.passes.fusions.activations import ACTIVATIONS, open_producer, with_activation
 from hetu.passes.fusions.affine import emit, is_given
 from hetu.passes.fusions.linear import is_small
+from hetu.passes.windows import cropped_windows, placed_windows
 from hetu.types import FLOAT32
 
 
@@ -109,18 +107,6 @@ def _kernel_shape(weight: Value, site: Site) -> tuple[int, ...] | None:
     return None if shape is None or 0 in shape else shape[2:]
 
 
-def placed_windows(
-    node: Node, kernel: tuple[int, ...], shape: tuple[int, ...] | None
-) -> Windows | None:
-    """The windows of a convolution; None where its padding depends on a size that is not known."""
-    auto_pad = argument(node, "auto_pad")
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER") and shape is None:
-        return None
-    sizes = (0,) * len(kernel) if shape is None else shape[2:]
-    strides, dilations, pads = (argument(node, name) for name in ("strides", "dilations", "pads"))
-    return windows.place(sizes, kernel, strides, dilations, pads, auto_pad)
-
-
 @fusion("ConvTranspose", inference_only=True)
 def transposed_convolution(node: Node, site: Site) -> Outcome:
     """A transposed convolution with a weight."""
@@ -132,11 +118,8 @@ def transposed_convolution(node: Node, site: Site) -> Outcome:
         return "only weights of one or two spatial axes gain from it, on inputs of known shapes"
     if site.facts.dtype(weight) is not FLOAT32:
         return f"the weight is {site.facts.dtype(weight)}"
-    sizes, steps = shape[2:], _arguments(node, "strides", "dilations")
-    over = windows.place((0,) * len(kernel), kernel, *steps).fitted(sizes)
-    extra = argument(node, "output_padding") or (0,) * over.rank
-    cut = _arguments(node, "output_shape", "pads", "auto_pad")
-    begin, end = windows.crops(over, sizes, extra, *cut)
+    sizes = shape[2:]
+    over, extra, begin, end = cropped_windows(node, kernel, sizes)
     if begin != end or min(begin) < 0 or not over.takes(extra):
         return "it is cut or padded in another way than oneDNN does"
     if over.rank == 1:
@@ -150,10 +133,6 @@ def transposed_convolution(node: Node, site: Site) -> Outcome:
     inputs = [x, output_of(packed), bias]
     fresh = make_fused("ConvTranspose", inputs, node.outputs[0], geometry)
     return Replacement([packed, fresh], fresh.outputs)
-
-
-def _arguments(node: Node, *names: str) -> list[Any]:
-    return [argument(node, name) for name in names]
 
 
 @fusion(*ACTIVATIONS, after=["Conv", "ConvTranspose"], inference_only=True)

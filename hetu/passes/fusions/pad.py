@@ -6,7 +6,7 @@ from hetu.ir import Node
 from hetu.passes.build import make_again
 from hetu.passes.facts import argument, constant_array, is_onnx, made_by
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
-from hetu.passes.fusions.convolution import placed_windows
+from hetu.passes.windows import placed_windows
 
 
 @fusion("Conv")

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from hetu.ir import Node
-from hetu.ops import windows
 from hetu.ops.windows import Windows
 from hetu.passes.build import make_fused
 from hetu.passes.facts import argument, is_onnx
 from hetu.passes.fusion import Outcome, Site, fusion, replaced
+from hetu.passes.windows import placed_windows
 from hetu.types import FLOAT32
 
 
@@ -33,7 +33,8 @@ def _pooled(node: Node, site: Site, op_type: str) -> Outcome:
         return "only images and sequences of float32 gain from it"
     if len(node.outputs) != 1:
         return "it says where its maxima lie"
-    placed = _placed(node, shape)
+    placed = placed_windows(node, argument(node, "kernel_shape"), shape)
+    assert placed is not None  # its sizes are known
     counts = placed.counts(bool(argument(node, "ceil_mode")))
     if 0 in counts or max(placed.dilations) > 1:
         return "its windows have gaps or there are none"
@@ -70,11 +71,6 @@ def global_average(node: Node, site: Site) -> Outcome:
     sizes, steps = ((1, *shape[2:]), (1, 1)) if len(shape) == 3 else (shape[2:], ones)
     given = {"kind": "average", "kernel": sizes, "strides": steps, "pads": (0, 0) * len(steps)}
     return replaced(node, make_fused("Pool", [x], node.outputs[0], given))
-
-
-def _placed(node: Node, shape: tuple[int, ...]) -> Windows:
-    names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad")
-    return windows.place(shape[2:], *(argument(node, name) for name in names))
 
 
 def _kind(node: Node, placed: Windows) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from hetu.ir import Node
 from hetu.ops.kinds import Ints
 from hetu.passes.facts import argument
+from hetu.runtime.bind import ints
 from hetu.runtime.shapes.rules import LARGEST, Known, are_alike, is_axis, rule
 from hetu.types import INT64
 
@@ -107,11 +108,13 @@ def _gather(node: Node, x: Known, indices: Known) -> Known | None:
         return None
     if 0 in x.shape:
         return None
-    if x.array is not None:
-        taken = None if indices.array is None else np.take(x.array, indices.array, axis)
-        return None if taken is None else Known(x.dtype, taken.shape, np.asarray(taken))
-    axis %= x.rank
-    return Known(x.dtype, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    if x.array is None:
+        axis %= x.rank
+        return Known(x.dtype, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    if indices.array is None:
+        return None
+    taken = np.asarray(np.take(x.array, indices.array, axis))
+    return Known(x.dtype, taken.shape, taken)
 
 
 @rule("Slice", since=10)
@@ -130,4 +133,4 @@ def _slice(node: Node, x: Known, *settings: Known | None) -> Known | None:
 
 def _numbers(given: Any) -> Ints:
     """The numbers of an attribute, or of a constant input."""
-    return tuple(np.asarray(given).reshape(-1).tolist())
+    return ints(np.asarray(given))

@@ -9,7 +9,15 @@ import numpy as np
 
 from hetu.ir import Node
 from hetu.passes.facts import argument
-from hetu.runtime.shapes.rules import LARGEST, Known, are_alike, broadcast, is_axis, is_float, rule
+from hetu.runtime.shapes.rules import (
+    LARGEST,
+    Known,
+    are_alike,
+    are_floats,
+    broadcast,
+    is_axis,
+    rule,
+)
 from hetu.types import BOOL, INT32, INT64, DType, dtype
 
 
@@ -52,7 +60,7 @@ def _computed(node: Node, element: DType, *given: Known) -> Known | None:
 )  # fmt: skip
 def _floating(node: Node, x: Known) -> Known | None:
     """Element by element, on floating-point numbers."""
-    return _computed(node, x.dtype, x) if is_float(x) else None
+    return _computed(node, x.dtype, x) if are_floats(x) else None
 
 
 @rule("Clip")
@@ -82,12 +90,10 @@ def _is_number(x: Known) -> bool:
     return x.dtype.is_float or x.dtype is INT64
 
 
+@rule("GreaterOrEqual", "LessOrEqual", since=12)
 @rule("Equal", "Greater", "Less", since=7)
 def _comparison(node: Node, a: Known, b: Known) -> Known | None:
     return _computed(node, BOOL, a, b) if are_alike(a, b) else None
-
-
-rule("GreaterOrEqual", "LessOrEqual", since=12)(_comparison)
 
 
 @rule("And", "Or", "Xor", since=7)
@@ -102,7 +108,7 @@ def _not(node: Node, x: Known) -> Known | None:
 
 @rule("IsInf", "IsNaN")
 def _truth(node: Node, x: Known) -> Known | None:
-    return _computed(node, BOOL, x) if is_float(x) else None
+    return _computed(node, BOOL, x) if are_floats(x) else None
 
 
 @rule("Where", since=9)

@@ -4,12 +4,12 @@ import numpy as np
 
 from hetu.ir import Node
 from hetu.passes.facts import argument, axes_of
-from hetu.runtime.shapes.rules import Known, are_alike, is_axis, is_float, rule
+from hetu.runtime.shapes.rules import Known, are_floats, is_axis, rule
 
 
 @rule("MatMul")
 def _matmul(node: Node, a: Known, b: Known) -> Known | None:
-    if not is_float(a) or not are_alike(a, b) or min(a.rank, b.rank) < 2:
+    if not are_floats(a, b) or min(a.rank, b.rank) < 2:
         return None
     if a.shape[-1] != b.shape[-2]:
         return None
@@ -20,7 +20,7 @@ def _matmul(node: Node, a: Known, b: Known) -> Known | None:
 @rule("Gemm", since=7)
 def _gemm(node: Node, a: Known, b: Known, c: Known | None = None) -> Known | None:
     given = (a, b) if c is None else (a, b, c)
-    if not is_float(a) or not are_alike(*given) or not a.rank == b.rank == 2:
+    if not are_floats(*given) or not a.rank == b.rank == 2:
         return None
     rows, depth = a.shape[::-1] if argument(node, "transA") else a.shape
     inner, columns = b.shape[::-1] if argument(node, "transB") else b.shape
@@ -32,13 +32,13 @@ def _gemm(node: Node, a: Known, b: Known, c: Known | None = None) -> Known | Non
 @rule("BatchNormalization", since=9)
 def _batch_norm(node: Node, x: Known, *parameters: Known) -> Known | None:
     is_fitting = x.rank > 1 and all(each.shape == x.shape[1:2] for each in parameters)
-    return Known(x.dtype, x.shape) if is_fitting and _are_floats(x, *parameters) else None
+    return Known(x.dtype, x.shape) if is_fitting and are_floats(x, *parameters) else None
 
 
 @rule("LayerNormalization", since=17)
 def _layer_norm(node: Node, x: Known, *parameters: Known) -> Known | None:
     axis = argument(node, "axis")
-    if not is_axis(axis, x.rank) or not _are_floats(x, *parameters):
+    if not is_axis(axis, x.rank) or not are_floats(x, *parameters):
         return None
     inner = x.shape[axis:]
     is_fitting = all(np.broadcast_shapes(each.shape, inner) == inner for each in parameters)
@@ -48,7 +48,7 @@ def _layer_norm(node: Node, x: Known, *parameters: Known) -> Known | None:
 @rule("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")
 def _reduction(node: Node, x: Known, axes: Known | None = None) -> Known | None:
     named = axes_of(node, x.rank)
-    if not is_float(x) or x.array is not None or not named or 0 in x.shape:
+    if not are_floats(x) or x.array is not None or not named or 0 in x.shape:
         return None
     if not all(is_axis(axis, x.rank) for axis in named):
         return None
@@ -56,7 +56,3 @@ def _reduction(node: Node, x: Known, axes: Known | None = None) -> Known | None:
     if argument(node, "keepdims"):
         return Known(x.dtype, tuple(1 if i in dropped else n for i, n in enumerate(x.shape)))
     return Known(x.dtype, tuple(n for i, n in enumerate(x.shape) if i not in dropped))
-
-
-def _are_floats(x: Known, *parameters: Known) -> bool:
-    return is_float(x) and are_alike(x, *parameters)

@@ -32,7 +32,6 @@ know the result: where the node fails, too.
 RULES: dict[str, tuple[int, Rule]] = {}
 """The rules by operators of ai.onnx, with the version that they hold from."""
 
-
 LARGEST = 1 << 20
 """What has more elements on the host is left to torch."""
 
@@ -53,9 +52,9 @@ def are_alike(*tensors: Known) -> bool:
     return not first.is_widened and all(tensor.dtype is first for tensor in tensors)
 
 
-def is_float(x: Known) -> bool:
-    """Whether torch computes in the type of a tensor, and it is a floating-point one."""
-    return x.dtype.is_float and not x.dtype.is_widened
+def are_floats(*tensors: Known) -> bool:
+    """Whether tensors are of one floating-point type, in which torch computes."""
+    return tensors[0].dtype.is_float and are_alike(*tensors)
 
 
 def is_axis(axis: int, rank: int) -> bool:

@@ -1,10 +1,11 @@
 """Convolutions and pools."""
 
 from hetu.ir import Node
-from hetu.ops import windows
 from hetu.ops.kinds import Ints
+from hetu.ops.windows import Windows
 from hetu.passes.facts import argument
-from hetu.runtime.shapes.rules import Known, are_alike, is_float, rule
+from hetu.passes.windows import cropped_windows, placed_windows
+from hetu.runtime.shapes.rules import Known, are_floats, rule
 
 
 @rule("Conv")
@@ -12,7 +13,7 @@ def _convolution(node: Node, x: Known, w: Known, b: Known | None = None) -> Know
     groups = argument(node, "group")
     if not _are_fitting(x, w, b) or x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
         return None
-    placed = _placed(node, x.shape[2:], w.shape[2:])
+    placed = _placed(node, x, w.shape[2:])
     return _made(x, w.shape[0], placed.counts()) if _has_bias_of(b, w.shape[0]) else None
 
 
@@ -21,11 +22,7 @@ def _transposed(node: Node, x: Known, w: Known, b: Known | None = None) -> Known
     groups, sizes = argument(node, "group"), x.shape[2:]
     if not _are_fitting(x, w, b) or x.shape[1] != w.shape[0] or w.shape[0] % groups:
         return None
-    steps = argument(node, "strides"), argument(node, "dilations")
-    over = windows.place((0,) * len(sizes), w.shape[2:], *steps).fitted(sizes)
-    extra = argument(node, "output_padding") or (0,) * len(sizes)
-    wanted = (argument(node, name) for name in ("output_shape", "pads", "auto_pad"))
-    begin, end = windows.crops(over, sizes, extra, *wanted)
+    over, extra, begin, end = cropped_windows(node, w.shape[2:], sizes)
     if min(begin) < 0 or min(end) < 0 or not over.takes(extra):
         return None
     ends = zip(over.padded, extra, begin, end, strict=True)
@@ -36,9 +33,9 @@ def _transposed(node: Node, x: Known, w: Known, b: Known | None = None) -> Known
 
 @rule("AveragePool", "MaxPool")
 def _pool(node: Node, x: Known) -> Known | None:
-    if not is_float(x) or x.rank < 3:
+    if not are_floats(x) or x.rank < 3:
         return None
-    placed = _placed(node, x.shape[2:], argument(node, "kernel_shape"))
+    placed = _placed(node, x, argument(node, "kernel_shape"))
     around = zip(placed.begin, placed.end, placed.extents, strict=True)
     if any(max(pads) >= extent for *pads, extent in around):  # some windows hold padding alone
         return None
@@ -47,25 +44,23 @@ def _pool(node: Node, x: Known) -> Known | None:
 
 @rule("GlobalAveragePool", "GlobalMaxPool")
 def _global_pool(node: Node, x: Known) -> Known | None:
-    if not is_float(x) or x.rank < 3:
+    if not are_floats(x) or x.rank < 3:
         return None
     return _made(x, x.shape[1], (1,) * (x.rank - 2))
 
 
 def _are_fitting(x: Known, w: Known, b: Known | None) -> bool:
     """Whether images, a weight and a bias are of one type, and of as many axes as they need."""
-    given = (x, w) if b is None else (x, w, b)
-    return is_float(x) and are_alike(*given) and x.rank == w.rank >= 3
+    return are_floats(*(each for each in (x, w, b) if each is not None)) and x.rank == w.rank >= 3
 
 
 def _has_bias_of(b: Known | None, channels: int) -> bool:
     return b is None or b.shape == (channels,)
 
 
-def _placed(node: Node, sizes: Ints, kernel: Ints) -> windows.Windows:
-    names = ("strides", "dilations", "pads", "auto_pad")
-    placed = windows.place(sizes, kernel, *(argument(node, name) for name in names))
-    if min(*placed.begin, *placed.end) < 0:
+def _placed(node: Node, x: Known, kernel: Ints) -> Windows:
+    placed = placed_windows(node, kernel, x.shape)
+    if placed is None or min(*placed.begin, *placed.end) < 0:
         raise ValueError("padding that takes elements away")
     return placed
 
